@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* The towers and heads of one model over one batch: forward to features, backward to gradients. No I/O.
+ *
+ * Life of a step (N samples in parts of at most DC_PART_MAX, rows [row, row + n) of the batch each):
+ *
+ *	dc_enc_begin(e, N, keep);                             // keep = 1: activations stay for the backward pass
+ *	for each part: for v in views:
+ *		dc_enc_image(e, v, row, n, rgb);              // u8 [n,S,S,3]
+ *		dc_enc_text(e, v, row, n, token);             // i32 [n,T]
+ *		dc_enc_mlm(e, row, n, mlm_token, mlm_target); // i32 [n,T] each; not where --as released fuses it (below)
+ *	dc_enc_heads(e);                                      // SimSiam and its batch norms over the whole [N,D]
+ *	... e->image_features[v] [N,D], e->text_features[v], e->simsiam_z[v], e->simsiam_p[v] [N,Z], e->mlm_nll [M] ...
+ *	fill e->d_image_features[v], e->d_text_features[v], e->d_simsiam_p[v], e->d_mlm_nll, (all [.] zeroed by begin)
+ *	dc_enc_backward_heads(e);                             // adds into d_image_features; head gradients, MLM's too
+ *	while ((k = dc_enc_backward_next(e)) > 0) ;           // one part of one tower a call, so the caller can poll
+ *
+ * Gradients accumulate into the gradient tensors; the caller zeroes those. Parameters without a gradient pointer
+ * (frozen) are skipped. */
+#ifndef DC_NN_ENCODER_H
+#define DC_NN_ENCODER_H
+
+#include <stdint.h>
+#include "base/real.h"
+#include "store/config.h"
+
+enum { DC_VIEWS_MAX = 4 };
+
+/* A tensor of the model: where its value lives, and its gradient (NULL: frozen, or encoding only). */
+struct dc_weight { const char *name; size_t n; const dc_real *w; dc_real *g; };
+
+/* Batch-norm statistics of one layer and step, in the order the views went through: mean and unbiased variance,
+ * [views, width] each, for the owner of the running statistics to fold in with momentum 0.1. */
+struct dc_bn_stats { const char *name; int views, width; dc_real *mean, *var; };
+
+struct dc_enc {
+	struct dc_config c;
+	int N, T;                                  /* samples of this batch; context length */
+	int64_t M;                                 /* masked positions of this batch so far */
+	dc_real *image_features[DC_VIEWS_MAX], *text_features[DC_VIEWS_MAX];       /* [N,D] not normalised */
+	dc_real *simsiam_z[DC_VIEWS_MAX], *simsiam_p[DC_VIEWS_MAX];                /* [N,Z] */
+	dc_real *mlm_nll;                                                          /* [M] */
+	dc_real *d_image_features[DC_VIEWS_MAX], *d_text_features[DC_VIEWS_MAX], *d_simsiam_p[DC_VIEWS_MAX];
+	dc_real *d_mlm_nll;                                                        /* [M] */
+	struct dc_bn_stats *bn; int n_bn;
+	struct dc_enc_private *p;
+};
+
+/* weights: every tensor of dc_params_list(c), any order (found by name; a missing one or a wrong size is an error that
+ * names it). Without a method ("": encoding only) no heads are needed. With train = 0 no activations are kept and batch
+ * norms use the running statistics, which are then also looked up among the weights if the config has SimSiam.
+ * NULL after dc_err_set. */
+struct dc_enc *dc_enc_new(const struct dc_config *c, const struct dc_weight *weights, int n_weights, int train);
+void dc_enc_free(struct dc_enc *e);
+
+void dc_enc_begin(struct dc_enc *e, int N, int keep);
+void dc_enc_image(struct dc_enc *e, int view, int row, int n, const uint8_t *rgb);
+/* Return 0, or -1 with a message naming row and position: a token outside the vocabulary (vocab_size itself is the
+ * mask token, allowed where the model has one), no end token. */
+int dc_enc_text(struct dc_enc *e, int view, int row, int n, const int32_t *token) DC_MUST_USE;
+/* The bidirectional pass over masked captions (default); with c.released instead call dc_enc_text with mlm_token as
+ * view 0 and then this with the same tokens: it takes the hidden states of that pass. */
+int dc_enc_mlm(struct dc_enc *e, int row, int n, const int32_t *token, const int32_t *target) DC_MUST_USE;
+void dc_enc_heads(struct dc_enc *e);
+void dc_enc_backward_heads(struct dc_enc *e);
+/* Back-propagate the next part of a tower. 1 while there is more, 0 when done. */
+int dc_enc_backward_next(struct dc_enc *e);
+
+/* Bytes of activations kept for a batch of N with mean caption length `tokens`: for train.sh -n. */
+size_t dc_enc_bytes(const struct dc_config *c, int N, double tokens);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* What a run is: the model's architecture in open_clip's schema, and the method with its choices.
+ *
+ * One JSON text says it all: it is what dc-init writes, what `state` carries to every tool ("config"), and what
+ * state.safetensors keeps in its metadata:
+ *
+ *	{"model": {"model_cfg": {...open_clip...}, "preprocess_cfg": {"mean": [...], "std": [...]}},
+ *	 "method": "declip", "as": "paper", "weights": {"clip": 0.2, "mvs": 0.2, ...}, "freeze": "conv1",
+ *	 "queue": 3000, "nns_after": 256, "label_smoothing": 0, "logit_scale": [3, 6]}
+ *
+ * open_clip_config.json of a model directory is the value of "model". */
+#ifndef DC_STORE_CONFIG_H
+#define DC_STORE_CONFIG_H
+
+#include <stdint.h>
+#include "base/util.h"
+
+struct dc_vision { int image_size, patch_size, width, layers, heads, mlp; };  /* heads = width / head_width (64) */
+struct dc_text { int context_length, vocab_size, width, heads, layers, mlp; };
+
+/* The terms of the total, in the order of log.tsv. */
+enum dc_term { DC_TERM_CLIP, DC_TERM_MVS, DC_TERM_SIMSIAM, DC_TERM_MLM, DC_TERM_NNS, DC_TERMS };
+extern const char *const dc_term_names[DC_TERMS]; /* "clip" "mvs" "simsiam" "mlm" "nns" */
+
+enum { DC_FREEZE_CONV1 = 1, DC_FREEZE_IMAGE = 2, DC_FREEZE_TEXT = 4 };
+
+struct dc_config {
+	struct dc_vision vision;
+	struct dc_text text;
+	int embed_dim;              /* D */
+	int quick_gelu;             /* x sigmoid(1.702 x), else exact GELU */
+	double mean[3], std[3];     /* of pixels / 255 */
+	char method[16];            /* "clip", "declip" */
+	int released;               /* --as released */
+	double weight[DC_TERMS];    /* 0: the term is off */
+	int image_views, caption_views; /* follow from the weights: 2, 2 where MVS, SimSiam or NNS needs them */
+	int freeze;                 /* DC_FREEZE_* */
+	int64_t queue, nns_after;   /* rows of the nn queue (0 without NNS); NNS starts at min(nns_after, queue) valid rows */
+	double logit_scale_min, logit_scale_max; /* of the log */
+	int simsiam_width;          /* 1024 (projector hidden and output) */
+	int simsiam_hidden;         /* 512 (predictor) */
+};
+
+/* A method's defaults into everything but the architecture: weights by the rule that a term left out gives its weight
+ * back to CLIP, released or the paper's, freeze, logit_scale range. -1 if the method is unknown. */
+int dc_config_method(struct dc_config *c, const char *method, int released) DC_MUST_USE;
+
+/* From the JSON above; or from a bare open_clip architecture or open_clip_config.json (then the method stays unset, "").
+ * Return 0, or -1 with a message that names the key at fault. */
+int dc_config_parse(struct dc_config *c, const char *json, size_t n) DC_MUST_USE;
+/* The JSON text (sorted keys, no white space), and that of "model" alone for open_clip_config.json. Free with free(). */
+char *dc_config_json(const struct dc_config *c);
+char *dc_config_model_json(const struct dc_config *c);
+
+/* --- the tensors that follow from a config --- */
+
+enum dc_param_init { DC_INIT_ZERO, DC_INIT_ONE, DC_INIT_NORMAL, DC_INIT_UNIFORM, DC_INIT_VALUE };
+
+struct dc_param {
+	char name[96];         /* open_clip's, or a head's */
+	int ndim; int64_t shape[4];
+	size_t n;              /* elements */
+	int head;              /* lives in heads/declip.safetensors, else in open_clip_model.safetensors */
+	int decay;             /* weight decay applies */
+	int image, text;       /* belongs to that tower (for --freeze) */
+	enum dc_param_init init; double init_scale; /* std, half width of the uniform, or value */
+};
+
+/* Every parameter of the config's towers and of its method's heads, in a fixed order (towers first).
+ * *out is allocated (free()); returns the count. Heads: SimSiam (weight > 0)
+ *	simsiam.projector.{0,1,2}.weight [out,in], .bias [out], simsiam.projector.{0,1,2}.bn.weight/.bias [out]
+ *	simsiam.predictor.{0,1}.weight/.bias, simsiam.predictor.0.bn.weight/.bias
+ * MLM (weight > 0)
+ *	mlm.weight [vocab_size, text width], mlm.bias [vocab_size], mask_embedding [1, text width] */
+int dc_params_list(const struct dc_config *c, struct dc_param **out);
+
+/* Running statistics, not parameters: "<bn>.running_mean" and "<bn>.running_var" for each batch norm "<bn>", e.g.
+ * "simsiam.projector.0.bn". Same struct; init 0 and 1. *out allocated; returns the count. */
+int dc_stats_list(const struct dc_config *c, struct dc_param **out);
+
+#endif
