@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#include "nn/batchnorm.h"
+
+#include <stddef.h>
+
+/* Columns go in blocks: a block's sums fit in registers and cache while its rows stream by, and belong to one thread,
+ * so that the thread count changes nothing. */
+enum { BLOCK = 16 };
+
+static int
+min_int(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+/* mean and biased variance of n_c columns, in two passes */
+static void
+column_stats(double *mean, double *var, const dc_real *x, int N, int C, int n_c)
+{
+	for (int c = 0; c < n_c; c++)
+		mean[c] = var[c] = 0;
+	for (int n = 0; n < N; n++)
+		for (int c = 0; c < n_c; c++)
+			mean[c] += x[(size_t)n * C + c];
+	for (int c = 0; c < n_c; c++)
+		mean[c] /= N;
+	for (int n = 0; n < N; n++) {
+		for (int c = 0; c < n_c; c++) {
+			double d = x[(size_t)n * C + c] - mean[c];
+			var[c] += d * d;
+		}
+	}
+	for (int c = 0; c < n_c; c++)
+		var[c] /= N;
+}
+
+static void
+forward_block(dc_real *y, dc_real *xhat, dc_real *mean, dc_real *rstd, dc_real *var_unbiased,
+    const dc_real *x, const dc_real *w, const dc_real *b, int N, int C, int n_c)
+{
+	double m[BLOCK], v[BLOCK], r[BLOCK];
+
+	column_stats(m, v, x, N, C, n_c);
+	for (int c = 0; c < n_c; c++) {
+		r[c] = 1 / sqrt(v[c] + DC_BN_EPS);
+		mean[c] = (dc_real)m[c];
+		rstd[c] = (dc_real)r[c];
+		var_unbiased[c] = (dc_real)(N > 1 ? v[c] * N / (N - 1) : v[c]);
+	}
+	/* xhat = (x - mean) rstd;  y = w xhat + b */
+	for (int n = 0; n < N; n++) {
+		const size_t at = (size_t)n * C;
+		for (int c = 0; c < n_c; c++) {
+			dc_real h = (dc_real)((x[at + c] - m[c]) * r[c]);
+			xhat[at + c] = h;
+			y[at + c] = w[c] * h + b[c];
+		}
+	}
+}
+
+void
+dc_bn_forward(dc_real *y, dc_real *xhat, dc_real *mean, dc_real *rstd, dc_real *var_unbiased,
+    const dc_real *x, const dc_real *w, const dc_real *b, int N, int C)
+{
+	#pragma omp parallel for
+	for (int c = 0; c < C; c += BLOCK)
+		forward_block(y + c, xhat + c, mean + c, rstd + c, var_unbiased + c, x + c, w + c, b + c,
+		    N, C, min_int(BLOCK, C - c));
+}
+
+void
+dc_bn_apply(dc_real *y, const dc_real *x, const dc_real *mean, const dc_real *var,
+    const dc_real *w, const dc_real *b, int N, int C)
+{
+	#pragma omp parallel for
+	for (int n = 0; n < N; n++) {
+		const size_t at = (size_t)n * C;
+		for (int c = 0; c < C; c++) {
+			double rstd = 1 / sqrt((double)var[c] + DC_BN_EPS);
+			y[at + c] = (dc_real)(w[c] * ((x[at + c] - mean[c]) * rstd) + b[c]);
+		}
+	}
+}
+
+/* y = w (x - mean(x)) rstd(x) + b, with g_n = dy_n w:
+ *	dw = sum_n dy_n xhat_n,  db = sum_n dy_n
+ *	dx_n = rstd (g_n - 1/N sum g - xhat_n 1/N sum g xhat) = w rstd (dy_n - db/N - xhat_n dw/N) */
+static void
+backward_block(dc_real *dx, dc_real *dw, dc_real *db, const dc_real *dy, const dc_real *xhat,
+    const dc_real *rstd, const dc_real *w, int N, int C, int n_c)
+{
+	double sw[BLOCK] = { 0 }, sb[BLOCK] = { 0 };
+
+	for (int n = 0; n < N; n++) {
+		const size_t at = (size_t)n * C;
+		for (int c = 0; c < n_c; c++) {
+			sw[c] += (double)dy[at + c] * xhat[at + c];
+			sb[c] += dy[at + c];
+		}
+	}
+	for (int n = 0; n < N; n++) {
+		const size_t at = (size_t)n * C;
+		for (int c = 0; c < n_c; c++)
+			dx[at + c] = (dc_real)(w[c] * rstd[c] * (dy[at + c] - sb[c] / N - xhat[at + c] * (sw[c] / N)));
+	}
+	for (int c = 0; dw && c < n_c; c++)
+		dw[c] += (dc_real)sw[c];
+	for (int c = 0; db && c < n_c; c++)
+		db[c] += (dc_real)sb[c];
+}
+
+void
+dc_bn_backward(dc_real *dx, dc_real *dw, dc_real *db, const dc_real *dy, const dc_real *xhat,
+    const dc_real *rstd, const dc_real *w, int N, int C)
+{
+	#pragma omp parallel for
+	for (int c = 0; c < C; c += BLOCK)
+		backward_block(dx + c, dw ? dw + c : NULL, db ? db + c : NULL, dy + c, xhat + c, rstd + c, w + c,
+		    N, C, min_int(BLOCK, C - c));
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Every matrix product goes through here. */
+#ifndef DC_NN_GEMM_H
+#define DC_NN_GEMM_H
+
+#include "base/real.h"
+
+/* C [M,N] <- alpha op(A) op(B) + beta C, row-major; op(A) is [M,K], op(B) [K,N]; trans* = 1 takes the transpose.
+ * ld*: elements from one row to the next, as stored. With beta = 0 C is not read. Any size may be 0. */
+void dc_gemm(int transA, int transB, int M, int N, int K, dc_real alpha, const dc_real *A, int lda,
+    const dc_real *B, int ldb, dc_real beta, dc_real *C, int ldc);
+
+/* A bias's gradient: db_c += sum_n dy_nc for dy [N,C]; sums in double, the same for any number of threads. */
+void dc_add_columns(dc_real *db, const dc_real *dy, int N, int C);
+
+#endif
