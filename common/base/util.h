@@ -36,9 +36,14 @@ _Noreturn void dc_die_usage(const char *fmt, ...) DC_PRINTF(1, 2);
 
 /* Set this thread's error message; always -1, so that a function can `return dc_err_set("...")`.
  * dc_err_errno appends ": strerror(errno)"; dc_err_prefix puts "what: " in front of the message that stands. */
-int dc_err_set(const char *fmt, ...) DC_PRINTF(1, 2);
-int dc_err_errno(const char *fmt, ...) DC_PRINTF(1, 2);
-int dc_err_prefix(const char *fmt, ...) DC_PRINTF(1, 2);
+/* (macros, so that a compiler that reads the caller alone knows that they are -1) */
+static inline int dc_failed(void) { return -1; }
+#define dc_err_set(...)    (dc_err_put(__VA_ARGS__), dc_failed())
+#define dc_err_errno(...)  (dc_err_put_errno(__VA_ARGS__), dc_failed())
+#define dc_err_prefix(...) (dc_err_put_prefix(__VA_ARGS__), dc_failed())
+void dc_err_put(const char *fmt, ...) DC_PRINTF(1, 2);
+void dc_err_put_errno(const char *fmt, ...) DC_PRINTF(1, 2);
+void dc_err_put_prefix(const char *fmt, ...) DC_PRINTF(1, 2);
 /* This thread's last error message, "" if none. Valid until the thread's next dc_err_*. */
 const char *dc_err(void);
 

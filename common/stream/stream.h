@@ -41,6 +41,7 @@ enum dc_io {
 enum dc_type { DC_U8, DC_I32, DC_I64, DC_U64, DC_F32, DC_F64 };
 size_t dc_type_size(enum dc_type t);
 const char *dc_type_name(enum dc_type t); /* "u8" ... */
+const char *dc_type_code(enum dc_type t); /* the format's "|u1" ... */
 
 struct dc_tensor {
 	enum dc_type type;
@@ -119,7 +120,8 @@ int dc_frame_array(struct dc_frame *f, const char *key, const msgpack_object **o
 /* `part` = [i, n]; absent: [0, 1]. */
 int dc_frame_part(struct dc_frame *f, int64_t *i, int64_t *n) DC_MUST_USE;
 /* Set dc_err to "<stdin>: frame 3 (views) at byte 1234: message"; always -1. */
-int dc_frame_err(const struct dc_frame *f, const char *fmt, ...) DC_PRINTF(2, 3);
+#define dc_frame_err(...) (dc_frame_put_err(__VA_ARGS__), dc_failed())
+void dc_frame_put_err(const struct dc_frame *f, const char *fmt, ...) DC_PRINTF(2, 3);
 
 /* --- writing a body: key, value, key, value ... `key` is NULL inside an array. Never fail (memory is checked). --- */
 
