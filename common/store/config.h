@@ -5,8 +5,9 @@
  * state.safetensors keeps in its metadata:
  *
  *	{"model": {"model_cfg": {...open_clip...}, "preprocess_cfg": {"mean": [...], "std": [...]}},
- *	 "method": "declip", "as": "paper", "weights": {"clip": 0.2, "mvs": 0.2, ...}, "freeze": "conv1",
- *	 "queue": 3000, "nns_after": 256, "label_smoothing": 0, "logit_scale": [3, 6]}
+ *	 "method": "declip", "as": "paper", "weights": {"clip": 0.4, "mvs": 0.2, ...}, "freeze": "conv1",
+ *	 "queue": 3000, "nns_after": 256, "logit_scale": [3, 6], "simsiam_width": 1024,
+ *	 "simsiam_hidden": 512}
  *
  * open_clip_config.json of a model directory is the value of "model". */
 #ifndef DC_STORE_CONFIG_H
@@ -44,6 +45,14 @@ struct dc_config {
 /* A method's defaults into everything but the architecture: weights by the rule that a term left out gives its weight
  * back to CLIP, released or the paper's, freeze, logit_scale range. -1 if the method is unknown. */
 int dc_config_method(struct dc_config *c, const char *method, int released) DC_MUST_USE;
+
+/* image_views, caption_views and queue = 0 as they follow from the weights: after the weights were changed by hand. */
+void dc_config_views(struct dc_config *c);
+/* The weight that the other terms' weights leave to CLIP (a term left out gives its weight back):
+ * the paper's 1 - mvs - nns - max(simsiam, mlm), which share one coefficient; the released 1 - the sum. */
+double dc_config_clip_weight(const struct dc_config *c);
+/* "conv1,image", "none" -> DC_FREEZE_* bits. */
+int dc_config_freeze(const char *list, int *freeze) DC_MUST_USE;
 
 /* From the JSON above; or from a bare open_clip architecture or open_clip_config.json (then the method stays unset, "").
  * Return 0, or -1 with a message that names the key at fault. */

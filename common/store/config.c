@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/config.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const dc_term_names[DC_TERMS] = { "clip", "mvs", "simsiam", "mlm", "nns" };
+
+static const double openai_mean[3] = { 0.48145466, 0.4578275, 0.40821073 };
+static const double openai_std[3] = { 0.26862954, 0.26130258, 0.27577711 };
+
+/* --- methods --- */
+
+void
+dc_config_views(struct dc_config *c)
+{
+	const double *w = c->weight;
+
+	c->image_views = w[DC_TERM_MVS] > 0 || w[DC_TERM_SIMSIAM] > 0 || w[DC_TERM_NNS] > 0 ? 2 : 1;
+	c->caption_views = w[DC_TERM_MVS] > 0 || (c->released && w[DC_TERM_NNS] > 0) ? 2 : 1;
+	if (!(w[DC_TERM_NNS] > 0))
+		c->queue = 0;
+}
+
+/* DeCLIP, eq. 8: L = (1 - a - b - g) CLIP + a (SimSiam + MLM) + b MVS + g NNS, a = b = g = 0.2: the two
+ * self-supervisions share one a.  The released code weighs each term on its own. */
+double
+dc_config_clip_weight(const struct dc_config *c)
+{
+	const double *w = c->weight;
+	double self = c->released ? w[DC_TERM_SIMSIAM] + w[DC_TERM_MLM] : fmax(w[DC_TERM_SIMSIAM], w[DC_TERM_MLM]);
+
+	return 1 - w[DC_TERM_MVS] - w[DC_TERM_NNS] - self;
+}
+
+int
+dc_config_method(struct dc_config *c, const char *method, int released)
+{
+	int declip = !strcmp(method, "declip");
+
+	DC_CHECK(declip || !strcmp(method, "clip"), "method '%s': must be clip or declip", method);
+	snprintf(c->method, sizeof c->method, "%s", method);
+	c->released = released;
+	memset(c->weight, 0, sizeof c->weight);
+	if (declip) {
+		c->weight[DC_TERM_MVS] = released ? 0.3 : 0.2;
+		c->weight[DC_TERM_SIMSIAM] = c->weight[DC_TERM_MLM] = c->weight[DC_TERM_NNS] = 0.2;
+	}
+	c->weight[DC_TERM_CLIP] = declip ? dc_config_clip_weight(c) : 1;
+	c->freeze = declip ? DC_FREEZE_CONV1 : 0;
+	c->queue = declip ? 65536 : 0;
+	c->nns_after = 1024;
+	c->logit_scale_min = declip ? 3 : 0;
+	c->logit_scale_max = declip ? 6 : log(100);
+	c->simsiam_width = 1024;
+	c->simsiam_hidden = 512;
+	dc_config_views(c);
+	return 0;
+}
+
+/* --- from JSON --- */
+
+static int
+take_int(json_t *o, const char *where, const char *key, int lo, int hi, int fallback, int *out)
+{
+	json_t *v = json_object_get(o, key);
+
+	if (!v && fallback >= 0) {
+		*out = fallback;
+		return 0;
+	}
+	DC_CHECK(v, "%s: '%s' is missing", where, key);
+	DC_CHECK(json_is_integer(v) && json_integer_value(v) >= lo && json_integer_value(v) <= hi,
+	    "%s: '%s' must be a whole number in [%d, %d]", where, key, lo, hi);
+	*out = (int)json_integer_value(v);
+	return 0;
+}
+
+static int
+take_number(json_t *o, const char *where, const char *key, double lo, double hi, double *out)
+{
+	json_t *v = json_object_get(o, key);
+	double x = json_number_value(v);
+
+	if (!v)
+		return 0;
+	DC_CHECK(json_is_number(v) && x >= lo && x <= hi, "%s: '%s' must be a number in [%g, %g]", where, key, lo, hi);
+	*out = x;
+	return 0;
+}
+
+/* Every key of o must be in the list (names separated by spaces): what we do not know we must not ignore. */
+static int
+only_keys(json_t *o, const char *where, const char *list)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(o, key, v) {
+		const char *p = strstr(list, key);
+		size_t n = strlen(key);
+
+		while (p && !((p == list || p[-1] == ' ') && (!p[n] || p[n] == ' ')))
+			p = strstr(p + 1, key);
+		DC_CHECK(p, "%s: '%s' is not supported", where, key);
+	}
+	return 0;
+}
+
+static int
+take_ratio(json_t *o, const char *where, int width, int *mlp)
+{
+	double ratio = 4;
+
+	DC_TRY(take_number(o, where, "mlp_ratio", 0.01, 64, &ratio));
+	*mlp = (int)(width * ratio);
+	return 0;
+}
+
+static int
+take_vision(struct dc_vision *v, json_t *o)
+{
+	static const char where[] = "vision_cfg";
+	int head_width;
+
+	DC_CHECK(json_is_object(o), "model_cfg: 'vision_cfg' is missing");
+	DC_CHECK(!json_is_array(json_object_get(o, "layers")), "vision_cfg: 'layers' is a list: ResNet image encoders are not supported");
+	DC_TRY(only_keys(o, where, "image_size layers width patch_size head_width mlp_ratio"));
+	DC_TRY(take_int(o, where, "image_size", 1, 4096, -1, &v->image_size));
+	DC_TRY(take_int(o, where, "layers", 1, 256, -1, &v->layers));
+	DC_TRY(take_int(o, where, "width", 1, 16384, -1, &v->width));
+	DC_TRY(take_int(o, where, "patch_size", 1, 4096, -1, &v->patch_size));
+	DC_TRY(take_int(o, where, "head_width", 1, 16384, 64, &head_width));
+	DC_CHECK(v->width % head_width == 0, "vision_cfg: 'width' %d is not a multiple of the head width %d", v->width, head_width);
+	DC_CHECK(v->patch_size <= v->image_size, "vision_cfg: 'patch_size' %d is larger than 'image_size' %d", v->patch_size, v->image_size);
+	v->heads = v->width / head_width;
+	return take_ratio(o, where, v->width, &v->mlp);
+}
+
+static int
+take_text(struct dc_text *t, json_t *o)
+{
+	static const char where[] = "text_cfg";
+
+	DC_CHECK(json_is_object(o), "model_cfg: 'text_cfg' is missing");
+	DC_TRY(only_keys(o, where, "context_length vocab_size width heads layers mlp_ratio"));
+	DC_TRY(take_int(o, where, "context_length", 3, 4096, 77, &t->context_length));
+	DC_TRY(take_int(o, where, "vocab_size", 4, 1 << 24, 49408, &t->vocab_size));
+	DC_TRY(take_int(o, where, "width", 1, 16384, -1, &t->width));
+	DC_TRY(take_int(o, where, "heads", 1, 1024, -1, &t->heads));
+	DC_TRY(take_int(o, where, "layers", 1, 256, -1, &t->layers));
+	DC_CHECK(t->width % t->heads == 0, "text_cfg: 'width' %d is not a multiple of 'heads' %d", t->width, t->heads);
+	return take_ratio(o, where, t->width, &t->mlp);
+}
+
+static int
+take_triple(json_t *o, const char *key, double *out)
+{
+	json_t *a = json_object_get(o, key);
+
+	if (!a)
+		return 0;
+	DC_CHECK(json_array_size(a) == 3, "preprocess_cfg: '%s' must be three numbers", key);
+	for (size_t i = 0; i < 3; i++) {
+		DC_CHECK(json_is_number(json_array_get(a, i)), "preprocess_cfg: '%s' must be three numbers", key);
+		out[i] = json_number_value(json_array_get(a, i));
+		DC_CHECK(strcmp(key, "std") || out[i] > 0, "preprocess_cfg: 'std' must be positive");
+	}
+	return 0;
+}
+
+static int
+take_model(struct dc_config *c, json_t *o)
+{
+	json_t *m = json_object_get(o, "model_cfg"), *pre = json_object_get(o, "preprocess_cfg");
+
+	memcpy(c->mean, openai_mean, sizeof c->mean);
+	memcpy(c->std, openai_std, sizeof c->std);
+	if (!m)
+		m = o; /* a bare architecture */
+	DC_TRY(only_keys(m, "model_cfg", "embed_dim vision_cfg text_cfg quick_gelu preprocess_cfg"));
+	DC_TRY(take_int(m, "model_cfg", "embed_dim", 1, 16384, -1, &c->embed_dim));
+	c->quick_gelu = json_is_true(json_object_get(m, "quick_gelu"));
+	DC_TRY(take_vision(&c->vision, json_object_get(m, "vision_cfg")));
+	DC_TRY(take_text(&c->text, json_object_get(m, "text_cfg")));
+	if (pre) {
+		DC_TRY(take_triple(pre, "mean", c->mean));
+		DC_TRY(take_triple(pre, "std", c->std));
+	}
+	return 0;
+}
+
+int
+dc_config_freeze(const char *list, int *freeze)
+{
+	static const struct { const char *name; int bit; } names[] = {
+		{ "conv1", DC_FREEZE_CONV1 }, { "image", DC_FREEZE_IMAGE }, { "text", DC_FREEZE_TEXT }, { "none", 0 },
+	};
+	size_t n, i;
+
+	*freeze = 0;
+	for (const char *p = list; *p; p += n + (p[n] == ',')) {
+		n = strcspn(p, ",");
+		for (i = 0; i < 4 && (strlen(names[i].name) != n || strncmp(names[i].name, p, n)); i++)
+			;
+		DC_CHECK(i < 4, "freeze '%s': must be a list of conv1, image, text, or none", list);
+		*freeze |= names[i].bit;
+	}
+	return 0;
+}
+
+static int
+take_weights(struct dc_config *c, json_t *o)
+{
+	if (!o)
+		return 0;
+	DC_TRY(only_keys(o, "weights", "clip mvs simsiam mlm nns"));
+	for (int i = 0; i < DC_TERMS; i++)
+		DC_TRY(take_number(o, "weights", dc_term_names[i], 0, 1e6, &c->weight[i]));
+	return 0;
+}
+
+static int
+take_limits(struct dc_config *c, json_t *a)
+{
+	if (!a)
+		return 0;
+	DC_CHECK(json_array_size(a) == 2 && json_is_number(json_array_get(a, 0)) && json_is_number(json_array_get(a, 1)),
+	    "config: 'logit_scale' must be [low, high]");
+	c->logit_scale_min = json_number_value(json_array_get(a, 0));
+	c->logit_scale_max = json_number_value(json_array_get(a, 1));
+	DC_CHECK(c->logit_scale_min <= c->logit_scale_max, "config: 'logit_scale' limits are the wrong way round");
+	return 0;
+}
+
+static int
+take_run(struct dc_config *c, json_t *o)
+{
+	const char *method = json_string_value(json_object_get(o, "method"));
+	const char *as = json_string_value(json_object_get(o, "as")), *freeze = json_string_value(json_object_get(o, "freeze"));
+	double queue, after;
+
+	DC_TRY(only_keys(o, "config", "model method as weights freeze queue nns_after logit_scale simsiam_width simsiam_hidden"));
+	DC_CHECK(method, "config: 'method' is missing");
+	DC_CHECK(!as || !strcmp(as, "paper") || !strcmp(as, "released"), "config: 'as' must be paper or released");
+	DC_TRY(dc_config_method(c, method, as && !strcmp(as, "released")));
+	DC_TRY(take_weights(c, json_object_get(o, "weights")));
+	if (freeze)
+		DC_TRY(dc_config_freeze(freeze, &c->freeze));
+	queue = (double)c->queue, after = (double)c->nns_after;
+	DC_TRY(take_number(o, "config", "queue", 0, 1 << 28, &queue));
+	DC_TRY(take_number(o, "config", "nns_after", 0, 1 << 28, &after));
+	c->queue = (int64_t)queue, c->nns_after = (int64_t)after;
+	DC_TRY(take_limits(c, json_object_get(o, "logit_scale")));
+	DC_TRY(take_int(o, "config", "simsiam_width", 1, 65536, c->simsiam_width, &c->simsiam_width));
+	DC_TRY(take_int(o, "config", "simsiam_hidden", 1, 65536, c->simsiam_hidden, &c->simsiam_hidden));
+	dc_config_views(c);
+	DC_CHECK(!(c->weight[DC_TERM_NNS] > 0) || c->queue > 0, "config: 'queue' must be positive where nns has a weight");
+	return 0;
+}
+
+int
+dc_config_parse(struct dc_config *c, const char *json, size_t n)
+{
+	json_error_t e;
+	json_t *o = json_loadb(json, n, JSON_REJECT_DUPLICATES, &e), *model;
+	int r;
+
+	memset(c, 0, sizeof *c);
+	DC_CHECK(o, "config: line %d: %s", e.line, e.text);
+	model = json_object_get(o, "model");
+	r = take_model(c, model ? model : o);
+	if (r == 0 && model)
+		r = take_run(c, o);
+	json_decref(o);
+	return r;
+}
+
+/* --- to JSON --- */
+
+static json_t *
+model_json(const struct dc_config *c)
+{
+	const struct dc_vision *v = &c->vision;
+	const struct dc_text *t = &c->text;
+	json_t *vision = json_pack("{s:i, s:i, s:i, s:i}", "image_size", v->image_size, "layers", v->layers, "width", v->width,
+	    "patch_size", v->patch_size);
+	json_t *text = json_pack("{s:i, s:i, s:i, s:i, s:i}", "context_length", t->context_length, "vocab_size", t->vocab_size,
+	    "width", t->width, "heads", t->heads, "layers", t->layers);
+	json_t *m;
+
+	if (v->width != 64 * v->heads)
+		json_object_set_new(vision, "head_width", json_integer(v->width / v->heads));
+	if (v->mlp != 4 * v->width)
+		json_object_set_new(vision, "mlp_ratio", json_real((double)v->mlp / v->width));
+	if (t->mlp != 4 * t->width)
+		json_object_set_new(text, "mlp_ratio", json_real((double)t->mlp / t->width));
+	m = json_pack("{s:{s:i, s:o, s:o}, s:{s:[f,f,f], s:[f,f,f], s:s, s:s}}", "model_cfg", "embed_dim", c->embed_dim,
+	    "vision_cfg", vision, "text_cfg", text, "preprocess_cfg", "mean", c->mean[0], c->mean[1], c->mean[2], "std",
+	    c->std[0], c->std[1], c->std[2], "interpolation", "bicubic", "resize_mode", "shortest");
+	if (c->quick_gelu)
+		json_object_set_new(json_object_get(m, "model_cfg"), "quick_gelu", json_true());
+	return m;
+}
+
+static char *
+dumped(json_t *o, size_t flags)
+{
+	char *s = json_dumps(o, flags | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+
+	json_decref(o);
+	if (!s)
+		dc_die("out of memory");
+	return s;
+}
+
+char *
+dc_config_model_json(const struct dc_config *c)
+{
+	return dumped(model_json(c), JSON_INDENT(4));
+}
+
+static void
+freeze_text(int freeze, char *s, size_t n)
+{
+	snprintf(s, n, "%s%s%s", freeze & DC_FREEZE_CONV1 ? ",conv1" : "", freeze & DC_FREEZE_IMAGE ? ",image" : "",
+	    freeze & DC_FREEZE_TEXT ? ",text" : "");
+	if (*s)
+		memmove(s, s + 1, strlen(s));
+	else
+		snprintf(s, n, "none");
+}
+
+char *
+dc_config_json(const struct dc_config *c)
+{
+	json_t *w = json_object();
+	char freeze[32];
+
+	for (int i = 0; i < DC_TERMS; i++)
+		json_object_set_new(w, dc_term_names[i], json_real(c->weight[i]));
+	freeze_text(c->freeze, freeze, sizeof freeze);
+	return dumped(json_pack("{s:o, s:s, s:s, s:o, s:s, s:I, s:I, s:[f,f], s:i, s:i}", "model", model_json(c), "method",
+	    c->method, "as", c->released ? "released" : "paper", "weights", w, "freeze", freeze, "queue", (json_int_t)c->queue,
+	    "nns_after", (json_int_t)c->nns_after, "logit_scale", c->logit_scale_min, c->logit_scale_max, "simsiam_width",
+	    c->simsiam_width, "simsiam_hidden", c->simsiam_hidden), JSON_COMPACT);
+}
