@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""CLIP's tokenizer, written from its published behaviour: the truth that dc-tokenize is compared with.
+
+usage: simple_tokenizer.py VOCAB < captions     one line of ids per line, without start and end
+       simple_tokenizer.py --clean < captions   the cleaned text instead
+
+Needs `regex`; uses ftfy where it is there (without its guess at wrong encodings unless --mojibake is given), else NFC
+only. One difference on purpose: a literal "<|endoftext|>" is ordinary text here, as in dc-tokenize."""
+import gzip
+import html
+import sys
+import types
+import unicodedata
+
+import regex
+
+try:
+    if 'wcwidth' not in sys.modules:   # ftfy imports it for its terminal output only
+        try:
+            import wcwidth  # noqa: F401
+        except ImportError:
+            stub = types.ModuleType('wcwidth')
+            stub.wcwidth = stub.wcswidth = len
+            sys.modules['wcwidth'] = stub
+    import ftfy
+except ImportError:
+    ftfy = None
+
+PATTERN = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", regex.IGNORECASE)
+
+
+def clean(text, mojibake=False):
+    if ftfy:
+        text = ftfy.fix_text(text, ftfy.TextFixerConfig(fix_encoding=mojibake, explain=False))
+    else:
+        text = unicodedata.normalize('NFC', text)
+    text = html.unescape(html.unescape(text)).strip()
+    return regex.sub(r'\s+', ' ', text).strip().lower()
+
+
+def visible():
+    """byte -> the character that stands for it in the file, in the order of the ids."""
+    first = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    table = {b: chr(b) for b in first}
+    for b in range(256):
+        if b not in table:
+            table[b] = chr(256 + len(table) - len(first))
+    return table
+
+
+class Tokenizer:
+    def __init__(self, path, merges=49152 - 256 - 2):
+        lines = gzip.open(path).read().decode().split('\n')[1:merges + 1]
+        pairs = [tuple(line.split()) for line in lines if line]
+        self.visible = visible()
+        alphabet = list(self.visible.values())
+        names = alphabet + [c + '</w>' for c in alphabet] + [a + b for a, b in pairs]
+        self.id = {name: i for i, name in enumerate(names)}
+        self.rank = {pair: i for i, pair in enumerate(pairs)}
+        self.cache = {}
+
+    def word(self, word):
+        if word not in self.cache:
+            parts = [self.visible[b] for b in word.encode()]
+            parts[-1] += '</w>'
+            self.cache[word] = [self.id[p] for p in self.merge(parts)]
+        return self.cache[word]
+
+    def merge(self, parts):
+        while len(parts) > 1:
+            best = min(zip(parts, parts[1:]), key=lambda pair: self.rank.get(pair, 1 << 30))
+            if best not in self.rank:
+                break
+            out = []
+            while parts:
+                if tuple(parts[:2]) == best:
+                    out.append(parts[0] + parts[1])
+                    parts = parts[2:]
+                else:
+                    out.append(parts[0])
+                    parts = parts[1:]
+            parts = out
+        return parts
+
+    def encode(self, text, mojibake=False):
+        return [i for word in PATTERN.findall(clean(text, mojibake)) for i in self.word(word)]
+
+
+def main():
+    mojibake = '--mojibake' in sys.argv
+    args = [a for a in sys.argv[1:] if a != '--mojibake']
+    lines = sys.stdin.buffer.read().decode('utf-8', 'replace').split('\n')
+    if lines[-1] == '':
+        lines.pop()
+    if args[0] == '--clean':
+        for line in lines:
+            print(clean(line, mojibake))
+        return
+    tokenizer = Tokenizer(args[0])
+    for line in lines:
+        print(*tokenizer.encode(line, mojibake))
+
+
+if __name__ == '__main__':
+    main()
