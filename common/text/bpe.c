@@ -327,17 +327,19 @@ dc_bpe_close(struct dc_bpe *b)
 
 struct dc_split { pcre2_code *code; pcre2_match_data *match; };
 
-/* Cleaned text is in lower case, and its only white space is the space: so no caseless matching is needed (PCRE2 would
- * fold U+017F to s where Python's regex does not), and [^\s..] is [^ ..] (PCRE2's \s has U+180E, Python's not). */
+/* Cleaned text has no white space but the space, so [^\s..] is [^ ..] (PCRE2's \s has U+180E, Python's not). Caseless
+ * for U+017F, which folds to s. U+0345 is no letter but folds to one: for Python's regex it is then neither in \p{L} nor
+ * in [^\p{L}], and so it is dropped. */
 struct dc_split *
 dc_split_new(void)
 {
-	static const char pattern[] = "'s|'t|'re|'ve|'m|'ll|'d|\\p{L}++|\\p{N}|[^ \\p{L}\\p{N}]++";
+	static const char pattern[] = "'s|'t|'re|'ve|'m|'ll|'d|\\p{L}++|\\p{N}|[^ \\p{L}\\p{N}\\x{345}]++";
+	const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_CASELESS;
 	struct dc_split *s = dc_xcalloc(1, sizeof *s);
 	int error;
 	PCRE2_SIZE at;
 
-	s->code = pcre2_compile((PCRE2_SPTR)pattern, sizeof pattern - 1, PCRE2_UTF | PCRE2_UCP, &error, &at, NULL);
+	s->code = pcre2_compile((PCRE2_SPTR)pattern, sizeof pattern - 1, options, &error, &at, NULL);
 	if (s->code) {
 		pcre2_jit_compile(s->code, PCRE2_JIT_COMPLETE);  /* without it the interpreter matches the same */
 		s->match = pcre2_match_data_create_from_pattern(s->code, NULL);

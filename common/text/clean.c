@@ -369,8 +369,6 @@ terminal_escape(const int32_t *p, size_t n)
 static void
 repair_characters(struct dc_points *out, const struct dc_points *in)
 {
-	size_t k;
-
 	out->n = 0;
 	for (size_t i = 0; i < in->n; i++) {
 		int32_t c = windows_1252(in->p[i]);
@@ -383,11 +381,24 @@ repair_characters(struct dc_points *out, const struct dc_points *in)
 			points_add(out, ' ');
 		else if (c == '\r' || c == 0x2028 || c == 0x2029)
 			points_add(out, '\n');
-		else if ((k = terminal_escape(in->p + i, in->n - i)) > 0)
-			i += k - 1;
-		else if (!is_control(c))
+		else
 			points_add(out, repair_quote(c));
 	}
+}
+
+/* In place. */
+static void
+remove_controls(struct dc_points *p)
+{
+	size_t n = 0, k;
+
+	for (size_t i = 0; i < p->n; i++) {
+		if ((k = terminal_escape(p->p + i, p->n - i)) > 0)
+			i += k - 1;
+		else if (!is_control(p->p[i]))
+			p->p[n++] = p->p[i];
+	}
+	p->n = n;
 }
 
 /* --- NFC --- */
@@ -456,6 +467,7 @@ repair_line(struct dc_clean *c, int unescape)
 		}
 		repair_characters(&c->b, &c->line);
 		points_swap(&c->b, &c->line);
+		remove_controls(&c->line);
 		normalise(&c->line);
 		if (before.n == c->line.n && (before.n == 0 || !memcmp(before.p, c->line.p, before.n * sizeof *before.p)))
 			break;
