@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Write tests/golden/augment.h: what Pillow makes of generated images, as FNV-1a hashes of the bytes.
+
+	python3 tests/reference/augment_golden.py > tests/golden/augment.h
+
+Needs Pillow 13 or newer (older ones resize tall images in another order of passes)."""
+import numpy as np
+import PIL
+from PIL import Image, ImageEnhance, ImageFilter
+
+assert int(PIL.__version__.split('.')[0]) >= 13, PIL.__version__
+
+
+def noise(w, h):
+    """The generated image of a size: byte i is the top byte of (i + 1) * (2654435761 + w + 1000 h) modulo 2^32."""
+    i = np.arange(1, w * h * 3 + 1, dtype=np.uint64) * np.uint64(2654435761 + w + 1000 * h)
+    return Image.fromarray(((i >> np.uint64(24)) & np.uint64(255)).astype(np.uint8).reshape(h, w, 3))
+
+
+def fnv(im):
+    x = 0xcbf29ce484222325
+    for byte in np.asarray(im).tobytes():
+        x = (x ^ byte) * 0x100000001b3 % 2**64
+    return f'0x{x:016x}'
+
+
+def turn(im, f):
+    h, s, v = im.convert('HSV').split()
+    h = Image.fromarray(np.array(h) + np.int32(f * 255).astype(np.uint8))
+    return Image.merge('HSV', (h, s, v)).convert('RGB')
+
+
+def gray(im):
+    return np.dstack([np.array(im.convert('L'))] * 3)
+
+
+print('/* SPDX-License-Identifier: MIT */')
+print(f'/* Made by tests/reference/augment_golden.py with Pillow {PIL.__version__}. */')
+print('static const struct { int w, h, ow, oh, filter; float box[4]; uint64_t want; } golden_resample[] = {')
+for w, h, ow, oh in [(1, 1, 8, 8), (1, 1, 1, 1), (1, 50, 16, 16), (50, 1, 16, 16), (7, 7, 64, 64), (100, 75, 32, 32),
+                     (75, 100, 32, 32), (20, 300, 32, 32), (300, 20, 32, 32), (64, 64, 64, 64), (64, 64, 64, 31),
+                     (64, 64, 31, 64), (90, 60, 48, 32), (33, 97, 50, 50), (5, 3, 40, 2)]:
+    for f in (0, 1):
+        for box in ((0, 0, w, h), (w * 0.125, h * 0.25, w * 0.875, h * 0.8125)):
+            got = noise(w, h).resize((ow, oh), [Image.BILINEAR, Image.BICUBIC][f], box)
+            print(f'\t{{ {w}, {h}, {ow}, {oh}, {f}, {{ {", ".join(str(x) for x in box)} }}, {fnv(got)} }},')
+print('};')
+print('static const struct { int w, h; double radius; uint64_t want; } golden_blur[] = {')
+for w, h in [(1, 1), (1, 30), (30, 1), (2, 5), (40, 40), (64, 48)]:
+    for r in (0.0, 0.1, 0.5, 1.0, 1.4142135, 2.0, 7.25, 40.0):
+        print(f'\t{{ {w}, {h}, {r}, {fnv(noise(w, h).filter(ImageFilter.GaussianBlur(r)))} }},')
+print('};')
+print('enum { BRIGHTNESS, CONTRAST, SATURATION, HUE, GRAY };')
+print('static const struct { int w, h, op; double f; uint64_t want; } golden_colour[] = {')
+for w, h in [(1, 1), (3, 7), (64, 48)]:
+    for op, (name, enhance) in enumerate([('BRIGHTNESS', ImageEnhance.Brightness), ('CONTRAST', ImageEnhance.Contrast),
+                                          ('SATURATION', ImageEnhance.Color)]):
+        for f in (0.0, 0.6, 0.98765, 1.0, 1.4, 3.0):
+            print(f'\t{{ {w}, {h}, {name}, {f}, {fnv(enhance(noise(w, h)).enhance(f))} }},')
+    for f in (-0.5, -0.1, -0.001, 0.0, 0.05, 0.1, 0.5):
+        print(f'\t{{ {w}, {h}, HUE, {f}, {fnv(turn(noise(w, h), f))} }},')
+    print(f'\t{{ {w}, {h}, GRAY, 0, {fnv(gray(noise(w, h)))} }},')
+print('};')
