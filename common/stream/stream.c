@@ -80,13 +80,13 @@ wait_input(struct dc_in *in)
 	while (poll(p, 1 + (nfds_t)in->n_watch, -1) < 0)
 		if (errno != EINTR)
 			return dc_err_errno("%s: poll", in->name);
-	for (int i = 1; i <= in->n_watch; i++) {
-		if (!p[i].events && (p[i].revents & (POLLERR | POLLNVAL)))
+	for (int i = 1; i <= in->n_watch; i++)
+		if (!p[i].events && (p[i].revents & (POLLERR | POLLHUP | POLLNVAL)))
 			return DC_GONE;
+	for (int i = 1; i <= in->n_watch && !p[0].revents; i++) /* our own input first, or two ready ones would wait for each other */
 		if (p[i].events && p[i].revents)
 			return DC_OTHER;
-	}
-	return DC_FRAME;
+	return p[0].revents ? DC_FRAME : DC_OTHER;
 }
 
 /* Read into p at most n bytes. DC_FRAME with *got > 0, or DC_EOF, DC_FAIL, DC_GONE, DC_OTHER. */
