@@ -140,13 +140,15 @@ def _encode(obj):
 
 
 def _plain(v):
-    """Refs are tuples: turn them into their maps before msgpack makes arrays of them."""
+    """What msgpack and msgpack-numpy should see: a Ref as its map (it is a tuple), numpy's scalars as numbers."""
     if isinstance(v, Ref):
         return _ref(v)
     if isinstance(v, dict):
         return {k: _plain(x) for k, x in v.items()}
     if isinstance(v, (list, tuple)):
         return [_plain(x) for x in v]
+    if isinstance(v, np.generic):
+        return v.item()  # a numpy scalar is a number here, not msgpack-numpy's map
     return np.ascontiguousarray(v) if isinstance(v, np.ndarray) and v.ndim else v
 
 
