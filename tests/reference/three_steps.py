@@ -1,0 +1,468 @@
+# SPDX-License-Identifier: MIT
+"""Three whole training steps of a tiny DeCLIP in plain PyTorch, float64 from float32 weights: the golden numbers
+that tests/parity.t holds the ring to.
+
+    three_steps.py [--live] [--float32] [DIR]
+
+makes DIR (default tests/golden/steps): start/ (weights and heads that every case begins from), batches.dcs.gz
+(what dc-tokenize would send), and for each case (paper, released, clip) state.safetensors, open_clip_config.json
+and golden.npz (losses, gradients, parameters, queue, batch-norm statistics).
+--live writes nothing: it computes all again and compares with DIR. --float32 shows what single precision alone costs.
+
+The equations are DESIGN's reading of arXiv 2110.05208; nothing is taken from dc's own sources."""
+import argparse
+import gzip
+import io
+import json
+import math
+import os
+import sys
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.numpy import save_file, load_file
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import compare
+import dcstream
+
+N, STEPS, QUEUE, HEAD = 24, 3, 64, 50       # the queue wraps: in step 1 (paper), in steps 1 and 2 (released)
+IMAGE, PATCH, CONTEXT, VOCAB = 8, 4, 11, 24
+DIM, VIT, TXT, LAYERS = 10, 12, 8, 2        # width of the embedding, the image tower, the text tower
+Z, HIDDEN = 16, 8                           # SimSiam
+START, END, MASK = VOCAB - 2, VOCAB - 1, VOCAB
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+LR0, LR, WARMUP, TOTAL = 4e-4, 1e-3, 2, 10  # linear, then cosine
+BETAS, EPS, DECAY = (0.9, 0.98), 1e-6, 0.1
+
+CASES = {
+    "paper": dict(method="declip", weights=dict(clip=.4, mvs=.2, simsiam=.2, mlm=.2, nns=.2), limits=(3, 6),
+                  released=False, quick_gelu=False, freeze="conv1", logit_scale=3.2),
+    "released": dict(method="declip", weights=dict(clip=.1, mvs=.3, simsiam=.2, mlm=.2, nns=.2), limits=(3, 6),
+                     released=True, quick_gelu=True, freeze="conv1", logit_scale=math.log(1 / .07)),
+    "clip": dict(method="clip", weights=dict(clip=1.), limits=(0, math.log(100)),
+                 released=False, quick_gelu=True, freeze="none", logit_scale=math.log(1 / .07)),
+}
+
+
+# --- what the run starts from ---
+
+def model_config(case):
+    return {"model_cfg": {"embed_dim": DIM, "quick_gelu": case["quick_gelu"],
+                          "vision_cfg": {"image_size": IMAGE, "patch_size": PATCH, "width": VIT, "layers": LAYERS,
+                                         "head_width": 4},
+                          "text_cfg": {"context_length": CONTEXT, "vocab_size": VOCAB, "width": TXT, "heads": 2,
+                                       "layers": LAYERS}},
+            "preprocess_cfg": {"mean": list(MEAN), "std": list(STD)}}
+
+
+def run_config(case):
+    c = {"model": model_config(case), "method": case["method"], "as": "released" if case["released"] else "paper",
+         "weights": case["weights"], "freeze": case["freeze"],
+         "logit_scale": list(case["limits"])}
+    if "nns" in case["weights"]:
+        c.update(queue=QUEUE, nns_after=QUEUE)
+    if "simsiam" in case["weights"]:
+        c.update(simsiam_width=Z, simsiam_hidden=HIDDEN)
+    return c
+
+
+def start_weights(rng):
+    """Every tensor random, biases and norms too, so that a sign or a transpose anywhere shows."""
+    model, heads, stats = {}, {}, {}
+
+    def normal(where, name, *shape, std=None, mean=0.):
+        std = shape[-1] ** -.5 if std is None else std
+        where[name] = (mean + std * rng.standard_normal(shape)).astype("f4")
+
+    def norm(where, name, width):
+        normal(where, name + ".weight", width, std=.2, mean=1.)
+        normal(where, name + ".bias", width, std=.1)
+
+    def linear(where, name, out, width):
+        normal(where, name + ".weight", out, width)
+        normal(where, name + ".bias", out, std=.1)
+
+    def tower(prefix, w):
+        for i in range(LAYERS):
+            p = "%sresblocks.%d." % (prefix, i)
+            norm(model, p + "ln_1", w)
+            normal(model, p + "attn.in_proj_weight", 3 * w, w)
+            normal(model, p + "attn.in_proj_bias", 3 * w, std=.1)
+            linear(model, p + "attn.out_proj", w, w)
+            norm(model, p + "ln_2", w)
+            linear(model, p + "mlp.c_fc", 4 * w, w)
+            linear(model, p + "mlp.c_proj", w, 4 * w)
+
+    normal(model, "visual.conv1.weight", VIT, 3, PATCH, PATCH, std=(3 * PATCH * PATCH) ** -.5)
+    normal(model, "visual.class_embedding", VIT)
+    normal(model, "visual.positional_embedding", (IMAGE // PATCH) ** 2 + 1, VIT)
+    norm(model, "visual.ln_pre", VIT)
+    tower("visual.transformer.", VIT)
+    norm(model, "visual.ln_post", VIT)
+    normal(model, "visual.proj", VIT, DIM, std=VIT ** -.5)
+    normal(model, "token_embedding.weight", VOCAB, TXT, std=.5)
+    normal(model, "positional_embedding", CONTEXT, TXT, std=.3)
+    tower("transformer.", TXT)
+    norm(model, "ln_final", TXT)
+    normal(model, "text_projection", TXT, DIM, std=TXT ** -.5)
+    model["logit_scale"] = np.zeros((), "f4")
+
+    for i, width in enumerate((DIM, Z, Z)):
+        linear(heads, "simsiam.projector.%d" % i, Z, width)
+        norm(heads, "simsiam.projector.%d.bn" % i, Z)
+    linear(heads, "simsiam.predictor.0", HIDDEN, Z)
+    norm(heads, "simsiam.predictor.0.bn", HIDDEN)
+    linear(heads, "simsiam.predictor.1", Z, HIDDEN)
+    linear(heads, "mlm", VOCAB, TXT)
+    normal(heads, "mask_embedding", 1, TXT, std=.5)
+    for name in [n[:-len(".weight")] for n in heads if n.endswith("bn.weight")]:
+        width = heads[name + ".weight"].shape[0]
+        normal(stats, name + ".running_mean", width, std=.1)
+        stats[name + ".running_var"] = rng.uniform(.5, 2., width).astype("f4")
+    return model, heads, stats
+
+
+def start_queue(rng):
+    q = rng.standard_normal((QUEUE, DIM))
+    return (q / np.linalg.norm(q, axis=1, keepdims=True)).astype("f4")
+
+
+def make_batches(rng):
+    """Three batches as dc-tokenize would send them. Images of 2-pixel blocks, captions of 1 to CONTEXT - 2 words."""
+    def images():
+        b = rng.integers(0, 64, (N, IMAGE // 2, IMAGE // 2, 3)) * 4
+        return b.repeat(2, 1).repeat(2, 2).astype("u1")
+
+    def words():
+        return [rng.integers(1, START, rng.integers(1, CONTEXT - 1)) for _ in range(N)]
+
+    def tokens(captions):
+        t = np.zeros((N, CONTEXT), "i4")
+        for row, c in zip(t, captions):
+            row[:len(c) + 2] = (START, *c, END)
+        return t
+
+    def masked(token):
+        t, target = token.copy(), np.full_like(token, -1)
+        for i, j in zip(*np.where((token > 0) & (token < START) & (rng.random(token.shape) < .3))):
+            target[i, j] = token[i, j]
+            t[i, j] = rng.choice([MASK, MASK, MASK, rng.integers(1, START), token[i, j]])
+        return t, target
+
+    out, last = [], words()
+    for step in range(STEPS):
+        t1 = words()
+        t1[:8] = last[:8]  # captions seen before, so that neighbours come from the rows just pushed too
+        last = t1
+        t2 = [np.delete(c, rng.integers(len(c))) if len(c) > 1 else c for c in t1]
+        b = {"image.0": images(), "image.1": images(), "token.0": tokens(t1), "token.1": tokens(t2)}
+        b["mlm_token"], b["mlm_target"] = masked(b["token.0"])
+        b["id"] = rng.integers(0, 1 << 62, N).astype("u8")
+        out.append(b)
+    return out
+
+
+PARTS = ((0, 15), (15, N))
+
+
+def stream(batches):
+    out = io.BytesIO()
+    for step, b in enumerate(batches):
+        for i, (lo, hi) in enumerate(PARTS):
+            part = {k: v[lo:hi] for k, v in b.items()}
+            part["slot"] = np.arange(step * N + lo, step * N + hi, dtype="i8")
+            part["epoch"] = np.zeros(hi - lo, "i4")
+            part["key"] = ["%06d" % s for s in part["slot"]]
+            part.update(position=step + 1, part=[i, len(PARTS)])
+            dcstream.write(out, "batch", step, part, pad=bool(i))
+    dcstream.write(out, "end", STEPS, {"counts": {"in": N * STEPS, "out": N * STEPS}, "damaged": []})
+    return out.getvalue()
+
+
+# --- the model ---
+
+def layer_norm(P, name, x):
+    return F.layer_norm(x, x.shape[-1:], P[name + ".weight"], P[name + ".bias"], 1e-5)
+
+
+def linear(P, name, x):
+    return x @ P[name + ".weight"].T + P[name + ".bias"]
+
+
+def blocks(P, prefix, x, heads, gelu, allowed):
+    """Pre-norm transformer blocks. x [N,T,W]; allowed [N or 1,T,T]: may position i look at position j?"""
+    n, t, w = x.shape
+    for i in range(LAYERS):
+        p = "%sresblocks.%d." % (prefix, i)
+        h = layer_norm(P, p + "ln_1", x)
+        qkv = h @ P[p + "attn.in_proj_weight"].T + P[p + "attn.in_proj_bias"]
+        q, k, v = (a.reshape(n, t, heads, w // heads).transpose(1, 2) for a in qkv.chunk(3, -1))
+        a = q @ k.transpose(-1, -2) / math.sqrt(w // heads)
+        a = a.masked_fill(~allowed[:, None], -math.inf).softmax(-1)
+        x = x + linear(P, p + "attn.out_proj", (a @ v).transpose(1, 2).reshape(n, t, w))
+        x = x + linear(P, p + "mlp.c_proj", gelu(linear(P, p + "mlp.c_fc", layer_norm(P, p + "ln_2", x))))
+    return x
+
+
+def gelu_of(case):
+    return (lambda x: x * torch.sigmoid(1.702 * x)) if case["quick_gelu"] else F.gelu
+
+
+def encode_image(P, case, u8):
+    x = torch.tensor(u8).to(P["visual.proj"].dtype).permute(0, 3, 1, 2) / 255
+    mean, std = torch.tensor([MEAN, STD], dtype=x.dtype)[:, :, None, None]
+    x = (x - mean) / std
+    x = F.conv2d(x, P["visual.conv1.weight"], stride=PATCH).flatten(2).transpose(1, 2)
+    x = torch.cat([P["visual.class_embedding"].expand(len(x), 1, VIT), x], 1) + P["visual.positional_embedding"]
+    x = layer_norm(P, "visual.ln_pre", x)
+    everything = torch.ones(1, x.shape[1], x.shape[1], dtype=torch.bool)
+    x = blocks(P, "visual.transformer.", x, VIT // 4, gelu_of(case), everything)
+    return layer_norm(P, "visual.ln_post", x[:, 0]) @ P["visual.proj"]
+
+
+def encode_text(P, case, token, causal=True):
+    """(features [N,D] at the first end token, hidden states [N,T,W] after ln_final)."""
+    token = torch.tensor(token, dtype=torch.long)
+    end = (token == END).int().argmax(1)  # the first one
+    at = torch.arange(CONTEXT)
+    table = P["token_embedding.weight"]
+    if "mask_embedding" in P:
+        table = torch.cat([table, P["mask_embedding"]])
+    x = table[token] + P["positional_embedding"]
+    # not causal: nobody looks at the padding behind the end token
+    allowed = (at[None] <= at[:, None])[None] if causal else (at[None, None] <= end[:, None, None]).expand(-1, CONTEXT, -1)
+    x = layer_norm(P, "ln_final", blocks(P, "transformer.", x, 2, gelu_of(case), allowed))
+    return x[torch.arange(len(x)), end] @ P["text_projection"], x
+
+
+def batch_norm(P, S, name, x):
+    return F.batch_norm(x, S[name + ".running_mean"], S[name + ".running_var"], P[name + ".weight"],
+                        P[name + ".bias"], True, 0.1, 1e-5)
+
+
+def simsiam(P, S, views):
+    """z and p of each view; each batch norm takes view 0, then view 1."""
+    z, p = [], []
+    for x in views:
+        for i in range(3):
+            name = "simsiam.projector.%d" % i
+            x = batch_norm(P, S, name + ".bn", linear(P, name, x))
+            x = x.relu() if i < 2 else x
+        z.append(x)
+        x = batch_norm(P, S, "simsiam.predictor.0.bn", linear(P, "simsiam.predictor.0", x)).relu()
+        p.append(linear(P, "simsiam.predictor.1", x))
+    return z, p
+
+
+# --- the losses ---
+
+def cross_entropy(logits):
+    return F.cross_entropy(logits, torch.arange(len(logits)))
+
+
+def info_nce(scale, image, text):
+    logits = scale * image @ text.T
+    return (cross_entropy(logits) + cross_entropy(logits.T)) / 2
+
+
+class Queue:
+    def __init__(self, rows, head):
+        self.rows, self.head, self.gap = rows.clone(), head, math.inf
+
+    def nearest(self, t):
+        cos = t.detach() @ self.rows.T
+        best = cos.topk(2, 1).values
+        gap = best[:, 0] - best[:, 1]
+        self.gap = min(self.gap, gap[gap > 1e-12].min().item())  # equal rows: either will do
+        return self.rows[cos.argmax(1)]
+
+    def push(self, rows, drop_remainder=False):
+        rows = rows.detach()
+        if drop_remainder:
+            rows = rows[:QUEUE - self.head]
+        for r in rows:
+            self.rows[self.head] = r
+            self.head = (self.head + 1) % QUEUE
+
+
+def forward(P, S, queue, case, b):
+    """The terms (unweighted) of one batch; the queue and the running statistics move on."""
+    w, released = case["weights"], case["released"]
+    scale = P["logit_scale"].exp().clamp(max=100)
+    views = 1 if case["method"] == "clip" else 2
+    image = [encode_image(P, case, b["image.%d" % v]) for v in range(views)]
+    first, hidden = encode_text(P, case, b["mlm_token" if released else "token.0"])
+    text = [first] + [encode_text(P, case, b["token.%d" % v])[0] for v in range(1, views)]
+    I, T = [F.normalize(x, dim=1) for x in image], [F.normalize(x, dim=1) for x in text]
+    out = {"clip": info_nce(scale, I[0], T[0])}
+    logits = I[0] @ T[0].T
+    hit = torch.arange(N)
+    acc = [(logits.argmax(d) == hit).double().mean().item() for d in (1, 0)]
+    if "mvs" in w:
+        out["mvs"] = sum(info_nce(scale, I[i], T[j]) for i, j in ((1, 0), (0, 1), (1, 1))) / 3
+    if "simsiam" in w:
+        z, p = simsiam(P, S, image)
+        cos = [F.cosine_similarity(p[i], z[1 - i].detach(), dim=1).mean() for i in (0, 1)]
+        out["simsiam"] = -(cos[0] + cos[1]) / 2
+    if "mlm" in w:
+        if not released:
+            hidden = encode_text(P, case, b["mlm_token"], causal=False)[1]
+        target = torch.tensor(b["mlm_target"], dtype=torch.long)
+        asked = target >= 0
+        out["mlm"] = F.cross_entropy(linear(P, "mlm", hidden[asked]), target[asked])
+    if "nns" in w and released:
+        near = [queue.nearest(t) for t in T]
+        out["nns"] = sum(cross_entropy(scale * i @ n.T) for i in I for n in near) / 4
+        queue.push(T[1], True)
+        queue.push(T[0], True)
+    elif "nns" in w:
+        near = queue.nearest(T[0])
+        out["nns"] = (info_nce(scale, I[0], near) + info_nce(scale, I[1], near)) / 2
+        queue.push(T[0])
+    out["total"] = sum(w[k] * out[k] for k in w)
+    return out, acc
+
+
+# --- the training ---
+
+def learning_rate(s):
+    if s < WARMUP:
+        return LR0 + (LR - LR0) * s / WARMUP
+    return LR / 2 * (1 + math.cos(math.pi * (s - WARMUP) / (TOTAL - WARMUP)))
+
+
+def decays(name, released):
+    if name.endswith("attn.in_proj_bias") or name.endswith("positional_embedding") or name.endswith("class_embedding"):
+        return released
+    last = name.split(".")[-2] if "." in name else ""
+    norm = last == "bn" or last.startswith("ln_")
+    return not (norm or name.endswith("bias") or name == "logit_scale")
+
+
+def train(case, model, heads, stats, batches, dtype):
+    """name -> array of every golden number."""
+    tensor = {k: torch.tensor(v, dtype=dtype) for k, v in model.items()}
+    S = {}
+    if case["method"] == "declip":
+        tensor.update((k, torch.tensor(v, dtype=dtype)) for k, v in heads.items())
+        S = {k: torch.tensor(v, dtype=dtype) for k, v in stats.items()}
+    tensor["logit_scale"] = torch.tensor(np.float32(case["logit_scale"]), dtype=dtype)
+    queue = Queue(S.pop("nn_queue") if S else torch.zeros(1, 1), HEAD)
+    P = {k: v.requires_grad_(not (case["freeze"] == "conv1" and k == "visual.conv1.weight")) for k, v in tensor.items()}
+    groups = [{"params": [v for k, v in P.items() if v.requires_grad and decays(k, case["released"]) == d],
+               "weight_decay": DECAY * d} for d in (True, False)]
+    opt = torch.optim.AdamW(groups, lr=LR, betas=BETAS, eps=EPS)
+    out = {}
+
+    def clamp():
+        with torch.no_grad():
+            P["logit_scale"].clamp_(*case["limits"])
+
+    clamp()
+    for s, b in enumerate(batches):
+        opt.zero_grad()
+        loss, acc = forward(P, S, queue, case, b)
+        loss["total"].backward()
+        for g in opt.param_groups:
+            g["lr"] = learning_rate(s)
+        for k, v in loss.items():
+            out["%d/loss/%s" % (s, k)] = v.item()
+        out["%d/accuracy/i2t" % s], out["%d/accuracy/t2i" % s] = acc
+        for k, v in P.items():
+            if v.requires_grad:
+                out["%d/gradient/%s" % (s, k)] = v.grad.numpy().copy()
+        opt.step()
+        clamp()
+        if case["method"] == "declip":
+            out["%d/queue" % s] = queue.rows.numpy().copy()
+            out["%d/head" % s] = queue.head
+            out.update(("%d/stats/%s" % (s, k), v.numpy().copy()) for k, v in S.items())
+    for k, v in P.items():
+        out["parameter/" + k] = v.detach().numpy().copy()
+    if queue.gap < 1e-5:
+        sys.exit("two neighbours in the queue are %.2g apart: single precision may take the other" % queue.gap)
+    return out
+
+
+def make_start():
+    rng = np.random.default_rng(20211005)
+    model, heads, stats = start_weights(rng)
+    stats["nn_queue"] = start_queue(rng)
+    return model, heads, stats, make_batches(rng)
+
+
+def read_start(directory):
+    """The same from the files (numpy's generators may change)."""
+    files = [load_file(directory + "/start/" + n) for n in
+             ("open_clip_model.safetensors", "heads/declip.safetensors", "stats.safetensors")]
+    batches = [{} for _ in range(STEPS)]
+    with gzip.open(directory + "/batches.dcs.gz") as f:
+        for kind, step, body in dcstream.read(f):
+            for k, v in body.items() if kind == "batch" else ():
+                if isinstance(v, np.ndarray):
+                    batches[step][k] = np.concatenate([batches[step][k], v]) if k in batches[step] else v
+    return (*files, batches)
+
+
+def check_open_clip(model, batches):
+    """The towers above against open_clip's own, where it is installed."""
+    try:
+        import open_clip
+    except ImportError:
+        return print("open_clip is not installed: towers not compared")
+    for name, case in CASES.items():
+        cfg = model_config(case)["model_cfg"]
+        m = open_clip.model.CLIP(**cfg).double().eval()
+        m.load_state_dict({k: torch.tensor(v, dtype=torch.float64) for k, v in model.items()}, strict=True)
+        P = {k: torch.tensor(v, dtype=torch.float64) for k, v in model.items()}
+        b = batches[0]
+        x = torch.tensor(b["image.0"]).double().permute(0, 3, 1, 2) / 255
+        mean, std = torch.tensor([MEAN, STD], dtype=torch.float64)[:, :, None, None]
+        x = (x - mean) / std
+        with torch.no_grad():
+            d = [(m.encode_image(x) - encode_image(P, case, b["image.0"])).abs().max().item(),
+                 (m.encode_text(torch.tensor(b["token.0"]).long()) - encode_text(P, case, b["token.0"])[0]).abs().max().item()]
+        print("%s: towers differ from open_clip's by %.1e (image), %.1e (text)" % (name, *d))
+        if not max(d) < 1e-12:
+            sys.exit("the towers are not open_clip's")
+
+
+def write_all(directory, model, heads, stats, batches, results):
+    def put(path, tensors, metadata=None):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        save_file({k: np.ascontiguousarray(v) if v.ndim else v for k, v in tensors.items()}, path, metadata)
+
+    os.makedirs(directory, exist_ok=True)
+    put(directory + "/start/open_clip_model.safetensors", model)
+    put(directory + "/start/heads/declip.safetensors", heads)
+    put(directory + "/start/stats.safetensors", stats)
+    with open(directory + "/batches.dcs.gz", "wb") as f, gzip.GzipFile("", "wb", 9, f, mtime=0) as z:
+        z.write(stream(batches))
+    for name, out in results.items():
+        compare.save_golden("%s/%s.npz" % (directory, name), out)
+        with open("%s/%s.json" % (directory, name), "w") as f:
+            json.dump(run_config(CASES[name]), f, indent=1)
+            f.write("\n")
+
+
+def main():
+    here = os.path.dirname(os.path.abspath(__file__))
+    ap = argparse.ArgumentParser(description="golden numbers of three training steps")
+    ap.add_argument("dir", nargs="?", default=here + "/../golden/steps")
+    ap.add_argument("--live", action="store_true", help="compute again and compare; write nothing")
+    ap.add_argument("--float32", action="store_true", help="compare single precision with the golden numbers")
+    o = ap.parse_args()
+    torch.set_num_threads(1)
+    start = read_start(o.dir) if o.live or o.float32 else make_start()
+    dtype = torch.float32 if o.float32 else torch.float64
+    results = {name: train(case, *start, dtype) for name, case in CASES.items()}
+    check_open_clip(start[0], start[3])
+    if not o.live and not o.float32:
+        write_all(o.dir, *start, results)
+    return max([compare.against(compare.load_golden("%s/%s.npz" % (o.dir, n)), results[n], n) for n in CASES])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
