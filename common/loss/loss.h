@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* DeCLIP's objective on one batch of features: the value of every term, and the gradient of the total. No I/O.
- * Terms, weights and the two readings (paper, released): man dc-loss. */
+ * Terms, weights and the two readings (paper, released): man dc-loss.
+ *
+ *	struct dc_loss_work *w = dc_loss_work_new(0, 0);
+ *	... fill in; let out's d_* point to memory of the same shapes ...
+ *	if (dc_loss_compute(&config, &in, &queue, &out, w) < 0) ... dc_err() ...
+ *	dc_loss_work_free(w); */
 #ifndef DC_LOSS_LOSS_H
 #define DC_LOSS_LOSS_H
 
@@ -26,5 +31,30 @@ struct dc_loss_out {
 	double accuracy_i2t, accuracy_t2i; /* of (I1,T1) in the batch */
 	dc_real *nn_enqueue; int64_t n_enqueue; /* unit rows just pushed, [n_enqueue,D], in order; NULL without NNS */
 };
+
+/* Memory that is kept from step to step; one per thread that computes losses. tile_rows x tile_cols logits exist at a
+ * time (0, 0: 512 x 1024). */
+struct dc_loss_work;
+struct dc_loss_work *dc_loss_work_new(int tile_rows, int tile_cols);
+void dc_loss_work_free(struct dc_loss_work *w);
+
+/* All terms of c->method whose weight in c->weight is not 0, for N >= 2. A d_* pointer of out may be NULL where the
+ * input is. q (used and pushed to only with NNS; else it may be NULL) must have in->D columns. out->nn_enqueue points
+ * into w until the next call. An image counts as right (accuracy_i2t) if its own text has the largest logit of its row,
+ * the first of equal ones counting as the largest; likewise a text. Nothing checks for NaN: it comes out as it went in.
+ * Return 0, or -1 with a message if an input that a term needs is missing. */
+int dc_loss_compute(const struct dc_config *c, const struct dc_loss_in *in, struct dc_nn_queue *q,
+    struct dc_loss_out *out, struct dc_loss_work *w) DC_MUST_USE;
+
+/* s = min(exp(logit_scale), 100). *grad (if not NULL) = ds / d logit_scale: s, and 0 above the cap, that is where
+ * logit_scale is larger than ln 100 as a float. (A float parameter that an optimizer holds at ln 100 is not above it and
+ * can come down again.) */
+double dc_logit_scale(double logit_scale, double *grad);
+
+/* What --list prints. A table that ends with name NULL. */
+struct dc_loss_term;
+struct dc_loss_method { const char *name, *what; const struct dc_loss_term *const *terms; /* ends with NULL */ };
+extern const struct dc_loss_method dc_loss_methods[];
+const struct dc_loss_method *dc_loss_method(const char *name); /* NULL if there is none */
 
 #endif

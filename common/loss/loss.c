@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#include "loss/loss.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "loss/term.h"
+#include "loss/unit.h"
+
+enum { TILE_ROWS = 512, TILE_COLS = 1024 };
+
+struct dc_loss_work *
+dc_loss_work_new(int tile_rows, int tile_cols)
+{
+	struct dc_loss_work *w = dc_xcalloc(1, sizeof *w);
+
+	dc_tiles_init(&w->tiles, tile_rows ? tile_rows : TILE_ROWS, tile_cols ? tile_cols : TILE_COLS);
+	return w;
+}
+
+/* Every [N,D] array of the work, one after the other; NULL after the last. */
+static dc_real **
+matrix_at(struct dc_loss_work *w, int i)
+{
+	dc_real **all[] = {
+		&w->unit_image[0], &w->unit_image[1], &w->unit_text[0], &w->unit_text[1],
+		&w->d_unit_image[0], &w->d_unit_image[1], &w->d_unit_text[0], &w->d_unit_text[1],
+		&w->near[0], &w->near[1], NULL
+	};
+	return all[i];
+}
+
+static void
+free_room(struct dc_loss_work *w)
+{
+	for (int i = 0; matrix_at(w, i); i++)
+		free(*matrix_at(w, i));
+	for (int i = 0; i < 4; i++)
+		free(w->norm[i]);
+	free(w->enqueue);
+	free(w->index);
+}
+
+void
+dc_loss_work_free(struct dc_loss_work *w)
+{
+	if (!w)
+		return;
+	free_room(w);
+	dc_tiles_free(&w->tiles);
+	free(w);
+}
+
+static void
+room(struct dc_loss_work *w, size_t N, size_t D)
+{
+	if (N <= w->cap_n && N * D <= w->cap_nd)
+		return;
+	free_room(w);
+	w->cap_n = N > w->cap_n ? N : w->cap_n;
+	w->cap_nd = N * D > w->cap_nd ? N * D : w->cap_nd;
+	for (int i = 0; matrix_at(w, i); i++)
+		*matrix_at(w, i) = dc_xaligned(w->cap_nd, sizeof(dc_real));
+	for (int i = 0; i < 4; i++)
+		w->norm[i] = dc_xaligned(w->cap_n, sizeof(dc_real));
+	w->enqueue = dc_xaligned(w->cap_nd, 2 * sizeof(dc_real));
+	w->index = dc_xaligned(w->cap_n, sizeof *w->index);
+}
+
+double
+dc_logit_scale(double logit_scale, double *grad)
+{
+	const double scale = exp(logit_scale) > 100 ? 100 : exp(logit_scale);   /* NaN stays */
+
+	if (grad)
+		*grad = logit_scale > (double)(float)log(100) ? 0 : scale;
+	return scale;
+}
+
+double
+dc_step_pair(struct dc_loss_step *s, int i, int t, double weight, struct dc_contrast_result *r)
+{
+	struct dc_contrast p = {
+		.a = s->unit_image[i], .b = s->unit_text[t], .da = s->d_unit_image[i], .db = s->d_unit_text[t],
+		.N = s->in->N, .D = s->in->D, .scale = s->scale, .both = 1
+	};
+
+	dc_contrastive(&s->w->tiles, &p, weight, r);
+	s->d_scale += r->d_scale;
+	return r->value;
+}
+
+/* --- checks --- */
+
+static int
+check_term(const struct dc_loss_term *t, const struct dc_config *c, const struct dc_loss_in *in,
+    const struct dc_nn_queue *q)
+{
+	for (int v = 0; v < t->image_views; v++)
+		DC_CHECK(in->image_features[v], "%s needs image_features.%d", dc_term_names[t->term], v);
+	for (int v = 0; v < t->caption_views; v++)
+		DC_CHECK(in->text_features[v], "%s needs text_features.%d", dc_term_names[t->term], v);
+	return t->check ? t->check(c, in, q) : 0;
+}
+
+static int
+has_term(const struct dc_loss_method *m, int term)
+{
+	for (int i = 0; m->terms[i]; i++)
+		if ((int)m->terms[i]->term == term)
+			return 1;
+	return 0;
+}
+
+static int
+check_all(const struct dc_loss_method *m, const struct dc_config *c, const struct dc_loss_in *in,
+    const struct dc_nn_queue *q)
+{
+	DC_CHECK(in->N >= 2, "a loss needs at least 2 samples, got %d", in->N);
+	for (int t = 0; t < DC_TERMS; t++)
+		DC_CHECK(c->weight[t] == 0 || has_term(m, t), "method %s has no term %s", m->name, dc_term_names[t]);
+	for (int i = 0; m->terms[i]; i++)
+		if (i == 0 || c->weight[m->terms[i]->term] != 0)
+			DC_TRY(check_term(m->terms[i], c, in, q));
+	return 0;
+}
+
+/* --- one step --- */
+
+/* Unit rows of one view, and zeros for their gradient. */
+static void
+begin_view(const dc_real *x, dc_real **unit, dc_real **d_unit, dc_real *u, dc_real *du, dc_real *norm, int N, int D)
+{
+	*unit = x ? u : NULL;
+	*d_unit = x ? du : NULL;
+	if (!x)
+		return;
+	dc_unit_forward(u, norm, x, N, D);
+	memset(du, 0, (size_t)N * D * sizeof *du);
+}
+
+static void
+begin(struct dc_loss_step *s)
+{
+	struct dc_loss_work *w = s->w;
+	const struct dc_loss_in *in = s->in;
+
+	room(w, in->N, in->D);
+	for (int v = 0; v < 2; v++) {
+		begin_view(in->image_features[v], &s->unit_image[v], &s->d_unit_image[v], w->unit_image[v], w->d_unit_image[v],
+		    w->norm[v], in->N, in->D);
+		begin_view(in->text_features[v], &s->unit_text[v], &s->d_unit_text[v], w->unit_text[v], w->d_unit_text[v],
+		    w->norm[2 + v], in->N, in->D);
+		if (s->out->d_simsiam_p[v])
+			memset(s->out->d_simsiam_p[v], 0, (size_t)in->N * in->Z * sizeof(dc_real));
+	}
+	if (s->out->d_mlm_nll)
+		memset(s->out->d_mlm_nll, 0, (size_t)in->M * sizeof(dc_real));
+	s->scale = dc_logit_scale(in->logit_scale, NULL);
+	s->out->total = 0;
+	s->out->nn_enqueue = NULL;
+	s->out->n_enqueue = 0;
+}
+
+/* From unit rows to the features as they came; from s to its log. */
+static void
+finish(struct dc_loss_step *s)
+{
+	const struct dc_loss_in *in = s->in;
+	double ds;
+
+	for (int v = 0; v < 2; v++) {
+		if (in->image_features[v])
+			dc_unit_backward(s->out->d_image_features[v], s->d_unit_image[v], s->unit_image[v], s->w->norm[v], in->N, in->D);
+		if (in->text_features[v])
+			dc_unit_backward(s->out->d_text_features[v], s->d_unit_text[v], s->unit_text[v], s->w->norm[2 + v], in->N, in->D);
+	}
+	dc_logit_scale(in->logit_scale, &ds);
+	s->out->d_logit_scale = s->d_scale * ds;
+}
+
+/* The first term of every method is CLIP's: with weight 0 it still gives the accuracies. */
+static void
+compute_term(struct dc_loss_step *s, const struct dc_loss_term *t)
+{
+	const double weight = s->c->weight[t->term];
+	double value;
+
+	if (weight == 0 && t != &dc_term_clip)
+		return;
+	s->out->active[t->term] = weight != 0;
+	value = t->compute(s, weight);
+	if (!s->out->active[t->term])
+		return;
+	s->out->value[t->term] = value;
+	s->out->total += weight * value;
+}
+
+int
+dc_loss_compute(const struct dc_config *c, const struct dc_loss_in *in, struct dc_nn_queue *q,
+    struct dc_loss_out *out, struct dc_loss_work *w)
+{
+	const struct dc_loss_method *m = dc_loss_method(c->method);
+	struct dc_loss_step s = { .c = c, .in = in, .q = q, .out = out, .w = w };
+
+	DC_CHECK(m, "unknown method '%s'", c->method);
+	DC_TRY(check_all(m, c, in, q));
+	begin(&s);
+	for (int t = 0; t < DC_TERMS; t++) {
+		out->value[t] = 0;
+		out->active[t] = 0;
+	}
+	for (int i = 0; m->terms[i]; i++)
+		compute_term(&s, m->terms[i]);
+	finish(&s);
+	return 0;
+}
