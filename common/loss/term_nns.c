@@ -10,7 +10,7 @@
 static int
 check(const struct dc_config *c, const struct dc_loss_in *in, const struct dc_nn_queue *q)
 {
-	(void)c;
+	DC_CHECK(in->text_features[1] || !c->released, "nns as released needs text_features.1");
 	DC_CHECK(q && q->rows && q->length > 0, "nns needs its queue (nn_queue)");
 	DC_CHECK(q->D == in->D, "the nn queue has %d columns, the features %d", q->D, in->D);
 	return 0;
@@ -100,5 +100,5 @@ compute(struct dc_loss_step *s, double weight)
 
 const struct dc_loss_term dc_term_nns = {
 	.term = DC_TERM_NNS, .what = "mean InfoNCE of (I1,T'), (I2,T'), T' nearest to T1 in the queue",
-	.image_views = 2, .caption_views = 2, .check = check, .compute = compute
+	.image_views = 2, .caption_views = 1, .check = check, .compute = compute
 };
