@@ -4,28 +4,31 @@ CC       = cc
 MARCH   := $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v3)
 CFLAGS   = -O3 -g $(MARCH)
 WARN     = -Wall -Wextra -Wpedantic -Wshadow
+# no contraction: the same bytes on any processor
 STD      = -std=gnu11 -ffp-contract=off
 B        = build
 PREFIX   = /usr/local
+JOBS    := $(shell nproc 2>/dev/null || echo 2)
 
-# pkg-config names; libjpeg is libjpeg-turbo on Debian, openblas the OpenMP build
-PKGS     = libarchive libjpeg libpng libwebp msgpack libxxhash libpcre2-8 libutf8proc jansson openblas
+MSGPACK := $(shell pkg-config --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
+# libjpeg is libjpeg-turbo on Debian
+PKGS     = libarchive libjpeg libpng libwebp $(MSGPACK) libxxhash libpcre2-8 libutf8proc jansson zlib openblas
 PKGCFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKGLIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
-CPPFLAGS = -D_GNU_SOURCE -Icommon -I. -DDC_VERSION='"$(VERSION)"' -DDC_CFLAGS='"$(CFLAGS)"'
+CPPFLAGS = -D_GNU_SOURCE -Icommon -I. -DDC_PREFIX='"$(PREFIX)"'
 LDLIBS   = $(PKGLIBS) -fopenmp -lm -lpthread
+COMPILE  = $(CC) $(CPPFLAGS) $(PKGCFLAGS) $(STD) $(WARN) $(CFLAGS) -fopenmp -MMD -MP
 
 LIBSRC   = $(sort $(wildcard common/*/*.c))
 TOOLS    = $(sort $(patsubst tools/%.c,%,$(wildcard tools/dc-*.c)))
 UNIT     = $(sort $(patsubst tests/%.c,%,$(wildcard tests/test_*.c)))
-# tests of the numeric rooms in double: the same sources, dc_real = double
+# the numeric rooms once more with dc_real = double: gradients against central differences
 UNIT64   = $(sort $(patsubst tests/%.c,%,$(wildcard tests/test64_*.c)))
-
+SHELLS   = $(sort $(wildcard tests/*.t))
 LIB      = $(B)/libdc.a
 LIB64    = $(B)/libdc64.a
-COMPILE  = $(CC) $(CPPFLAGS) $(PKGCFLAGS) $(STD) $(WARN) $(CFLAGS) -fopenmp -MMD -MP
 
 all: $(TOOLS:%=$(B)/%)   ## build the tools into build/
 
@@ -56,9 +59,62 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(COMPILE) -c -o $@ $<
 
+# --version says what was built: this one file follows every commit
+$(B)/common/base/opts.o $(B)/f64/common/base/opts.o: CPPFLAGS += -DDC_VERSION='"$(VERSION)"' -DDC_CFLAGS='"$(CFLAGS)"'
+$(B)/common/base/opts.o $(B)/f64/common/base/opts.o: $(B)/version
+$(B)/version: FORCE
+	@mkdir -p $(B)
+	@echo '$(VERSION) $(CFLAGS)' | cmp -s - $@ || echo '$(VERSION) $(CFLAGS)' >$@
+
+deps:   ## install the Debian packages that are missing (as root or through sudo)
+	@sh pipelines/deps.sh
+
+# Installed packages change what pkg-config says, so the work itself is a second make.
+demo: deps   ## train a small DeCLIP on synthetic scenes, score it, show the results (DATA=, TEST= for your shards)
+	@$(MAKE) -s -j$(JOBS) all
+	@DC_BIN='$(abspath $(B))' bash pipelines/demo.sh $(if $(DATA),--data '$(DATA)') $(if $(TEST),--test '$(TEST)')
+
+check: deps   ## build and pass every test
+	@$(MAKE) -s -j$(JOBS) all tests-build
+	@$(MAKE) -s prove
+
+prove: all tests-build
+	DC_BIN='$(abspath $(B))' prove -j$(JOBS) $(PROVE) $(UNIT:%=$(B)/%) $(UNIT64:%=$(B)/%) $(SHELLS)
+
+check-long: deps   ## the tests that take longer too
+	@$(MAKE) -s -j$(JOBS) all tests-build
+	@DC_LONG=1 $(MAKE) -s prove
+
+asan:   ## every test under the address and undefined-behaviour sanitizers
+	$(MAKE) -j$(JOBS) B=build/asan MARCH= CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' all tests-build
+	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 ASAN_OPTIONS=detect_leaks=0:abort_on_error=0 \
+	    $(MAKE) B=build/asan MARCH= CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' prove
+
+lint: deps   ## man pages, shell, and C by two compilers and cppcheck
+	mandoc -T lint -W warning man/*.[157]
+	shellcheck -S warning pipelines/*.sh pipelines/examples/*.sh .ci/run
+	shellcheck -s sh -S warning -e SC1091 tests/*.t tests/lib.sh
+	$(MAKE) -s -j$(JOBS) B=build/lint-gcc CC=gcc WARN='$(WARN) -Werror' all tests-build
+	$(MAKE) -s -j$(JOBS) B=build/lint-clang CC=clang CFLAGS='-O1 $(MARCH)' WARN='$(WARN) -Werror' lint-objects
+	cppcheck -q --error-exitcode=1 --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem \
+	    --suppress=internalAstError -Icommon -I. -D_GNU_SOURCE -DDC_VERSION='"x"' -DDC_CFLAGS='"x"' -DDC_PREFIX='"x"' -j$(JOBS) common tools
+	! grep -nE '[[:blank:]]+$$' $(LIBSRC) tools/*.c tests/*.[ch] tests/*.t pipelines/*.sh man/* Makefile
+lint-objects: $(LIBSRC:%.c=$(B)/%.o) $(TOOLS:%=$(B)/tools/%.o)
+
+install: all   ## install tools, man pages and pipelines below PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
+	    $(DESTDIR)$(PREFIX)/share/man/man7 $(DESTDIR)$(PREFIX)/share/dc/arch
+	install $(TOOLS:%=$(B)/%) $(DESTDIR)$(PREFIX)/bin
+	for s in 1 5 7; do for m in man/*.$$s; do [ ! -f $$m ] || install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s; done; done
+	install pipelines/*.sh $(DESTDIR)$(PREFIX)/share/dc
+	install -m 644 pipelines/arch/*.json $(DESTDIR)$(PREFIX)/share/dc/arch
+
+help:   ## list the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
+
 clean:   ## remove what was built
 	rm -rf build
 
--include $(wildcard $(B)/*/*.d $(B)/*/*/*.d $(B)/*/*/*/*.d)
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all tests-build clean
+.PHONY: all tests-build deps demo check prove check-long asan lint lint-objects install help clean FORCE
