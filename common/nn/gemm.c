@@ -16,6 +16,12 @@ dc_gemm(int transA, int transB, int M, int N, int K, dc_real alpha, const dc_rea
 {
 	if (M <= 0 || N <= 0)
 		return;
+	if (K <= 0) {   /* BLAS libraries differ in what they do with an empty product: C <- beta C */
+		for (int m = 0; m < M; m++)
+			for (int n = 0; n < N; n++)
+				C[(size_t)m * ldc + n] = beta == 0 ? 0 : beta * C[(size_t)m * ldc + n];
+		return;
+	}
 	GEMM(CblasRowMajor, transA ? CblasTrans : CblasNoTrans, transB ? CblasTrans : CblasNoTrans,
 	    M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
 }

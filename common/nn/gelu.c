@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#include "nn/gelu.h"
+#include "nn/vmath.h"
+
+enum { PIECE = 4096 };   /* elements for a thread at a time */
+
+static const dc_real rsqrt_2 = (dc_real)0.70710678118654752440, rsqrt_2pi = (dc_real)0.39894228040143267794;
+
+static void
+quick_forward(dc_real *restrict y, const dc_real *restrict x, size_t n)
+{
+#pragma omp simd
+	for (size_t i = 0; i < n; i++)
+		y[i] = x[i] / (1 + dc_vexp((dc_real)-1.702 * x[i]));
+}
+
+static void
+exact_forward(dc_real *restrict y, const dc_real *restrict x, size_t n)
+{
+#pragma omp simd
+	for (size_t i = 0; i < n; i++)
+		y[i] = x[i] * ((dc_real)0.5 + (dc_real)0.5 * dc_verf(x[i] * rsqrt_2));
+}
+
+/* y' = s + 1.702 x s (1 - s) = s + 1.702 y (1 - s),  s = sigmoid(1.702 x) */
+static void
+quick_backward(dc_real *dx, dc_real *restrict y, const dc_real *dy, const dc_real *restrict x, size_t n)
+{
+#pragma omp simd
+	for (size_t i = 0; i < n; i++) {
+		dc_real s = 1 / (1 + dc_vexp((dc_real)-1.702 * x[i]));
+
+		y[i] = x[i] * s;
+		dx[i] = dy[i] * (s + (dc_real)1.702 * (x[i] * s) * (1 - s));
+	}
+}
+
+/* y' = Phi(x) + x phi(x),  phi(x) = exp(-x^2 / 2) / sqrt(2 pi) */
+static void
+exact_backward(dc_real *dx, dc_real *restrict y, const dc_real *dy, const dc_real *restrict x, size_t n)
+{
+#pragma omp simd
+	for (size_t i = 0; i < n; i++) {
+		dc_real cdf = (dc_real)0.5 + (dc_real)0.5 * dc_verf(x[i] * rsqrt_2);
+		dc_real pdf = rsqrt_2pi * dc_vexp((dc_real)-0.5 * x[i] * x[i]);
+
+		y[i] = x[i] * cdf;
+		dx[i] = dy[i] * (cdf + x[i] * pdf);
+	}
+}
+
+void
+dc_gelu_forward(dc_real *y, const dc_real *x, size_t n, int quick)
+{
+#pragma omp parallel for schedule(static) if (n > PIECE)
+	for (size_t i = 0; i < n; i += PIECE)
+		(quick ? quick_forward : exact_forward)(y + i, x + i, n - i < PIECE ? n - i : PIECE);
+}
+
+void
+dc_gelu_backward(dc_real *dx, dc_real *y, const dc_real *dy, const dc_real *x, size_t n, int quick)
+{
+#pragma omp parallel for schedule(static) if (n > PIECE)
+	for (size_t i = 0; i < n; i += PIECE)
+		(quick ? quick_backward : exact_backward)(dx + i, y + i, dy + i, x + i, n - i < PIECE ? n - i : PIECE);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "nn/embed.h"
+#include "nn/gemm.h"
+#include "nn/layernorm.h"
+#include "nn/text.h"
+
+/* The length of a caption: up to and with its first end token; -1 with a message. */
+static int
+length_of(const struct dc_text_tower *t, const int32_t *token, int row)
+{
+	for (int i = 0; i < t->T; i++) {
+		if (token[i] == t->V && !t->mask.w)
+			return dc_err_set("row %d, position %d: the mask token, and the model has none", row, i);
+		if (token[i] < 0 || token[i] > t->V)
+			return dc_err_set("row %d, position %d: token %d is outside the vocabulary of %d", row, i, token[i],
+				t->V);
+		if (token[i] == t->V - 1)
+			return i + 1;
+	}
+	return dc_err_set("row %d: no end token (%d) in %d positions", row, t->V - 1, t->T);
+}
+
+int
+dc_captions_pack(struct dc_captions *c, const struct dc_text_tower *t, const int32_t *token, int n, struct dc_arena *arena)
+{
+	struct dc_arena_mark mark = dc_arena_mark(arena);
+	int32_t *off = dc_arena_ints(arena, (size_t)n + 1);
+
+	memset(c, 0, sizeof(*c));
+	off[0] = 0;
+	for (int s = 0; s < n; s++) {
+		int L = length_of(t, token + (size_t)s * t->T, s);
+
+		if (L < 0) {
+			dc_arena_release(arena, mark);
+			return -1;
+		}
+		off[s + 1] = off[s] + L;
+	}
+	c->pack = (struct dc_pack){ .n = n, .R = off[n], .wanted = off[n], .off = off };
+	c->id = dc_arena_ints(arena, (size_t)off[n]);
+	c->p = dc_arena_ints(arena, (size_t)off[n]);
+	for (int s = 0; s < n; s++)
+		for (int r = off[s]; r < off[s + 1]; r++) {
+			c->p[r] = r - off[s];
+			c->id[r] = token[(size_t)s * t->T + c->p[r]];
+			c->masks += c->id[r] == t->V;
+		}
+	return 0;
+}
+
+void
+dc_text_forward(struct dc_text_kept *k, const struct dc_text_tower *t, const struct dc_captions *c, int keep,
+	struct dc_arena *arena)
+{
+	dc_real *y = dc_arena_reals(arena, (size_t)c->pack.wanted * t->W), *x;
+	struct dc_arena_mark mark = dc_arena_mark(arena);
+
+	k->c = *c;
+	k->y = y;
+	k->block = keep ? dc_arena_alloc(arena, (size_t)t->blocks.layers, sizeof(*k->block)) : NULL;
+	x = dc_arena_reals(arena, (size_t)c->pack.R * t->W);
+	dc_embed_text_forward(x, t->token.w, t->mask.w, t->pos.w, c->id, c->p, c->pack.R, t->V, t->W);
+	dc_blocks_forward(y, k->block, x, &k->c.pack, &t->blocks, arena);
+	if (!keep)
+		dc_arena_release(arena, mark);
+}
+
+void
+dc_text_backward(const struct dc_text_kept *k, const struct dc_text_tower *t, dc_real *dy, struct dc_arena *arena)
+{
+	struct dc_arena_mark mark = dc_arena_mark(arena);
+	const struct dc_captions *c = &k->c;
+	dc_real *dx = dc_arena_reals(arena, (size_t)c->pack.R * t->W);
+
+	dc_blocks_backward(dx, dy, k->block, &c->pack, &t->blocks, arena);
+	if (t->token.g || t->mask.g || t->pos.g)
+		dc_embed_text_backward(t->token.g, t->mask.g, t->pos.g, dx, c->id, c->p, c->pack.R, t->V, t->T, t->W, arena);
+	dc_arena_release(arena, mark);
+}
+
+void
+dc_text_pool_forward(dc_real *features, struct dc_text_pool *k, const struct dc_text_tower *t, const dc_real *y, int n,
+	struct dc_arena *arena)
+{
+	const size_t W = t->W;
+
+	*k = (struct dc_text_pool){ n, y, dc_arena_reals(arena, n), dc_arena_reals(arena, n), dc_arena_reals(arena, n * W) };
+	dc_ln_forward(k->z, k->mean, k->rstd, y, t->ln_final_w.w, t->ln_final_b.w, n, t->W);
+	dc_gemm(0, 0, n, t->D, t->W, 1, k->z, t->W, t->proj.w, t->D, 0, features, t->D);   /* feature = z proj */
+}
+
+void
+dc_text_pool_backward(dc_real *dy, const struct dc_text_pool *k, const struct dc_text_tower *t, const dc_real *dfeatures,
+	struct dc_arena *arena)
+{
+	const int W = t->W, D = t->D, n = k->n;
+	struct dc_arena_mark mark = dc_arena_mark(arena);
+	dc_real *dz = dc_arena_reals(arena, (size_t)n * W);
+
+	if (t->proj.g)
+		dc_gemm(1, 0, W, D, n, 1, k->z, W, dfeatures, D, 1, t->proj.g, D);   /* dproj += z^T dfeature */
+	dc_gemm(0, 1, n, W, D, 1, dfeatures, D, t->proj.w, D, 0, dz, W);             /* dz = dfeature proj^T */
+	memset(dy, 0, (size_t)n * W * sizeof(*dy));
+	dc_ln_backward(dy, t->ln_final_w.g, t->ln_final_b.g, dz, k->y, k->mean, k->rstd, t->ln_final_w.w, n, W);
+	dc_arena_release(arena, mark);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* The text tower of CLIP (Radford et al. 2021) over packed captions: each goes from its start token to its first end
+ * token and no further, for nothing after the end token can change what is pooled there.
+ *	x = token[id] + positional,  x = blocks(x),  feature = ln_final(x_end) text_projection.
+ * The same weights without the causal mask serve the masked-language-model pass; its rows are the masked positions. */
+#ifndef DC_NN_TEXT_H
+#define DC_NN_TEXT_H
+
+#include "base/util.h"
+#include "nn/block.h"
+
+struct dc_text_tower {
+	int T, V, W, D;                    /* context length, vocabulary, width, features */
+	struct dc_par token, mask, pos;    /* [V,W], [W] (w NULL: none), [T,W] */
+	struct dc_par ln_final_w, ln_final_b; /* [W] */
+	struct dc_par proj;                /* [W,D] */
+	struct dc_blocks blocks;
+};
+
+/* Packed captions, on the arena. */
+struct dc_captions {
+	struct dc_pack pack;               /* want: unset */
+	int32_t *id, *p;                   /* [R] token and position */
+	int masks;                         /* how many are the mask token */
+};
+
+/* Pack token [n,T]. Return 0, or -1 with a message naming row and position: an id outside the vocabulary, the mask token
+ * where the model has none, no end token (id V-1). Nothing is kept on the arena then. */
+int dc_captions_pack(struct dc_captions *c, const struct dc_text_tower *t, const int32_t *token, int n,
+	struct dc_arena *arena) DC_MUST_USE;
+
+/* What one pass keeps for its backward pass. */
+struct dc_text_kept {
+	struct dc_captions c;              /* with the rows wanted of the last block */
+	struct dc_block_kept *block;
+	dc_real *y;                        /* [wanted,W] what the blocks gave */
+};
+
+/* y [c->pack.wanted, W] on the arena: the last block's rows that c->pack wants. With keep = 0 all else is released. */
+void dc_text_forward(struct dc_text_kept *k, const struct dc_text_tower *t, const struct dc_captions *c, int keep,
+	struct dc_arena *arena);
+/* Parameters' gradients of embeddings and blocks += those by dy [wanted,W], which is used as scratch. */
+void dc_text_backward(const struct dc_text_kept *k, const struct dc_text_tower *t, dc_real *dy, struct dc_arena *arena);
+
+/* The pooled rows' way to the features and back: feature [n,D] = z proj, z = ln_final y [n,W]. */
+struct dc_text_pool { int n; const dc_real *y; dc_real *mean, *rstd, *z; };
+void dc_text_pool_forward(dc_real *features, struct dc_text_pool *k, const struct dc_text_tower *t, const dc_real *y, int n,
+	struct dc_arena *arena);
+/* dy [n,W] is overwritten. */
+void dc_text_pool_backward(dc_real *dy, const struct dc_text_pool *k, const struct dc_text_tower *t,
+	const dc_real *dfeatures, struct dc_arena *arena);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "nn/embed.h"
+#include "nn/gemm.h"
+#include "nn/layernorm.h"
+#include "nn/vit.h"
+
+/* n sequences of 1 + G rows, of which the first, the class token, is wanted */
+static void
+pack_images(struct dc_pack *p, int n, int L, struct dc_arena *arena)
+{
+	int32_t *off = dc_arena_ints(arena, (size_t)n + 1), *want_off = dc_arena_ints(arena, (size_t)n + 1);
+
+	for (int s = 0; s <= n; s++) {
+		off[s] = s * L;
+		want_off[s] = s;
+	}
+	*p = (struct dc_pack){ .n = n, .R = n * L, .wanted = n, .off = off, .want_off = want_off, .want = off };
+}
+
+static void
+embed(struct dc_vit_kept *k, const struct dc_vit *t, const uint8_t *rgb, struct dc_arena *arena)
+{
+	struct dc_arena_mark mark = dc_arena_mark(arena);
+	dc_real *patch = dc_arena_reals(arena, (size_t)k->n * t->G * t->W);
+
+	dc_patch_forward(patch, &t->patch, rgb, k->n, t->conv1.w, arena);
+	dc_embed_image_forward(k->x, patch, t->cls.w, t->pos.w, k->n, t->G, t->W);
+	dc_arena_release(arena, mark);
+}
+
+static const uint8_t *
+keep_pixels(const struct dc_vit *t, const uint8_t *rgb, int n, struct dc_arena *arena)
+{
+	size_t bytes = (size_t)n * t->S * t->S * 3;
+	uint8_t *copy = dc_arena_alloc(arena, bytes, 1);
+
+	memcpy(copy, rgb, bytes);
+	return copy;
+}
+
+void
+dc_vit_forward(dc_real *features, struct dc_vit_kept *kept, const struct dc_vit *t, const uint8_t *rgb, int n,
+	struct dc_arena *arena)
+{
+	const size_t R = (size_t)n * (1 + t->G), W = t->W;
+	struct dc_arena_mark mark = dc_arena_mark(arena);
+	struct dc_vit_kept here, *k = kept ? kept : &here;
+	dc_real *x0;
+
+	memset(k, 0, sizeof(*k));
+	k->n = n;
+	k->rgb = kept && t->conv1.g ? keep_pixels(t, rgb, n, arena) : NULL;
+	k->block = kept ? dc_arena_alloc(arena, (size_t)t->blocks.layers, sizeof(*k->block)) : NULL;
+	k->x = dc_arena_reals(arena, R * W);
+	k->mean_pre = dc_arena_reals(arena, R);
+	k->rstd_pre = dc_arena_reals(arena, R);
+	x0 = dc_arena_reals(arena, R * W);
+	k->y = dc_arena_reals(arena, n * W);
+	k->mean_post = dc_arena_reals(arena, n);
+	k->rstd_post = dc_arena_reals(arena, n);
+	k->z = dc_arena_reals(arena, n * W);
+	pack_images(&k->pack, n, 1 + t->G, arena);
+
+	embed(k, t, rgb, arena);
+	dc_ln_forward(x0, k->mean_pre, k->rstd_pre, k->x, t->ln_pre_w.w, t->ln_pre_b.w, (int)R, t->W);
+	dc_blocks_forward(k->y, k->block, x0, &k->pack, &t->blocks, arena);
+	dc_ln_forward(k->z, k->mean_post, k->rstd_post, k->y, t->ln_post_w.w, t->ln_post_b.w, n, t->W);
+	dc_gemm(0, 0, n, t->D, t->W, 1, k->z, t->W, t->proj.w, t->D, 0, features, t->D);   /* feature = z proj */
+	if (!kept)
+		dc_arena_release(arena, mark);
+}
+
+/* x = [class; patches conv1^T] + positional */
+static void
+embed_backward(const struct dc_vit_kept *k, const struct dc_vit *t, const dc_real *dx, struct dc_arena *arena)
+{
+	dc_real *dpatch = t->conv1.g ? dc_arena_reals(arena, (size_t)k->n * t->G * t->W) : NULL;
+
+	dc_embed_image_backward(dpatch, t->cls.g, t->pos.g, dx, k->n, t->G, t->W);
+	if (dpatch)
+		dc_patch_backward(t->conv1.g, &t->patch, dpatch, k->rgb, k->n, arena);
+}
+
+void
+dc_vit_backward(const struct dc_vit_kept *k, const struct dc_vit *t, const dc_real *dfeatures, struct dc_arena *arena)
+{
+	const int W = t->W, D = t->D, n = k->n, R = k->pack.R;
+	struct dc_arena_mark mark = dc_arena_mark(arena);
+	dc_real *dz = dc_arena_reals(arena, (size_t)n * W), *dy = dc_arena_reals(arena, (size_t)n * W);
+	dc_real *dx0 = dc_arena_reals(arena, (size_t)R * W), *dx = dc_arena_reals(arena, (size_t)R * W);
+
+	if (t->proj.g)
+		dc_gemm(1, 0, W, D, n, 1, k->z, W, dfeatures, D, 1, t->proj.g, D);   /* dproj += z^T dfeature */
+	dc_gemm(0, 1, n, W, D, 1, dfeatures, D, t->proj.w, D, 0, dz, W);             /* dz = dfeature proj^T */
+	memset(dy, 0, (size_t)n * W * sizeof(*dy));
+	dc_ln_backward(dy, t->ln_post_w.g, t->ln_post_b.g, dz, k->y, k->mean_post, k->rstd_post, t->ln_post_w.w, n, W);
+	dc_blocks_backward(dx0, dy, k->block, &k->pack, &t->blocks, arena);
+	memset(dx, 0, (size_t)R * W * sizeof(*dx));
+	dc_ln_backward(dx, t->ln_pre_w.g, t->ln_pre_b.g, dx0, k->x, k->mean_pre, k->rstd_pre, t->ln_pre_w.w, R, W);
+	embed_backward(k, t, dx, arena);
+	dc_arena_release(arena, mark);
+}
