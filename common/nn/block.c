@@ -50,7 +50,7 @@ project_in(struct dc_block_kept *k, const dc_real *y, const struct dc_pack *p, i
 	k->ldq = W;
 	k->ldk = 2 * W;
 	mark = dc_arena_mark(arena);
-	some = dc_arena_reals(arena, (size_t)p->wanted * W);
+	y_q = dc_arena_reals(arena, (size_t)p->wanted * W);
 	dc_rows_gather(y_q, y, p->want, p->wanted, W);
 	dc_linear_forward(k->q, W, y_q, W, b->in_w.w, b->in_b.w, NULL, p->wanted, W, W);
 	dc_linear_forward(k->k, 2 * W, y, W, b->in_w.w + WW, b->in_b.w + W, NULL, p->R, W, 2 * W);

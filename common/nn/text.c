@@ -23,7 +23,8 @@ length_of(const struct dc_text_tower *t, const int32_t *token, int row)
 }
 
 int
-dc_captions_pack(struct dc_captions *c, const struct dc_text_tower *t, const int32_t *token, int n, struct dc_arena *arena)
+dc_captions_pack(struct dc_captions *c, const struct dc_text_tower *t, const int32_t *token, int row, int n,
+	struct dc_arena *arena)
 {
 	struct dc_arena_mark mark = dc_arena_mark(arena);
 	int32_t *off = dc_arena_ints(arena, (size_t)n + 1);
@@ -31,7 +32,7 @@ dc_captions_pack(struct dc_captions *c, const struct dc_text_tower *t, const int
 	memset(c, 0, sizeof(*c));
 	off[0] = 0;
 	for (int s = 0; s < n; s++) {
-		int L = length_of(t, token + (size_t)s * t->T, s);
+		int L = length_of(t, token + (size_t)s * t->T, row + s);
 
 		if (L < 0) {
 			dc_arena_release(arena, mark);

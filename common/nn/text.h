@@ -24,10 +24,10 @@ struct dc_captions {
 	int masks;                         /* how many are the mask token */
 };
 
-/* Pack token [n,T]. Return 0, or -1 with a message naming row and position: an id outside the vocabulary, the mask token
+/* Pack token [n,T], rows `row` on of the batch. Return 0, or -1 with a message naming row and position: an id outside the vocabulary, the mask token
  * where the model has none, no end token (id V-1). Nothing is kept on the arena then. */
-int dc_captions_pack(struct dc_captions *c, const struct dc_text_tower *t, const int32_t *token, int n,
-	struct dc_arena *arena) DC_MUST_USE;
+int dc_captions_pack(struct dc_captions *c, const struct dc_text_tower *t, const int32_t *token, int row,
+	int n, struct dc_arena *arena) DC_MUST_USE;
 
 /* What one pass keeps for its backward pass. */
 struct dc_text_kept {

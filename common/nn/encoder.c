@@ -1,0 +1,677 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nn/encoder.h"
+#include "nn/layernorm.h"
+#include "nn/mlm.h"
+#include "nn/simsiam.h"
+#include "nn/text.h"
+#include "nn/vit.h"
+
+enum kind { IMAGE, TEXT, MLM };
+
+/* One tower's pass over one part, kept for its backward pass. Parts lie on the arena in the order of their forward
+ * passes and are taken off in reverse. */
+struct part {
+	enum kind kind;
+	int view, row, n;
+	struct dc_arena_mark mark;         /* where the part begins */
+	struct dc_vit_kept vit;
+	struct dc_text_kept text;
+	struct dc_text_pool pool;
+	int64_t m0, m;                     /* its masked positions, in the batch's */
+};
+
+/* The masked positions of the batch. */
+struct masked {
+	int64_t cap;
+	int32_t *target, *row;             /* [M]; row: within its part's packed rows */
+	dc_real *x, *h, *dx;               /* [M,W] blocks' output; ln_final of it; gradient by x */
+	dc_real *mean, *rstd, *lse;        /* [M] */
+	struct dc_par weight, bias;        /* [V,W], [V] */
+};
+
+/* With --as released, the last text pass over view 0: its hidden states serve the masked positions too. */
+struct fused { int on, row, n, part; dc_real *y; size_t y_cap; int32_t *off; int off_cap; };
+
+struct dc_enc_private {
+	struct dc_vit vit;
+	struct dc_text_tower text;
+	struct dc_simsiam *simsiam;
+	struct masked mlm;
+	struct fused fused;
+	struct dc_arena arena;
+	struct part *part; int n_parts, parts_cap;
+	int train, keep, image_trains, text_trains;
+	int N_cap;
+};
+
+/* --- the weights --- */
+
+struct finder { const struct dc_weight *w; int n, failed, trains; };
+
+static const struct dc_weight *
+find(void *arg, const char *name)
+{
+	const struct finder *f = arg;
+
+	for (int i = 0; i < f->n; i++)
+		if (!strcmp(f->w[i].name, name))
+			return f->w + i;
+	return NULL;
+}
+
+/* The tensor named prefix + name, of n elements. The first that is missing or has the wrong size sets f->failed and the
+ * message; f->trains becomes 1 when one has a gradient. */
+static struct dc_par
+need(struct finder *f, size_t n, const char *prefix, const char *name)
+{
+	char full[128];
+	const struct dc_weight *w;
+
+	snprintf(full, sizeof(full), "%s%s", prefix, name);
+	w = f->failed ? NULL : find(f, full);
+	if (!f->failed && !w)
+		f->failed = dc_err_set("tensor %s is missing", full);
+	else if (w && w->n != n)
+		f->failed = dc_err_set("tensor %s has %zu elements, not %zu", full, w->n, n);
+	if (f->failed)
+		return (struct dc_par){ NULL, NULL };
+	f->trains |= w->g != NULL;
+	return (struct dc_par){ w->w, w->g };
+}
+
+static void
+find_blocks(struct dc_blocks *t, struct finder *f, const char *prefix)
+{
+	const size_t W = t->W, F = t->F;
+
+	t->block = dc_xcalloc((size_t)t->layers, sizeof(*t->block));
+	for (int l = 0; l < t->layers; l++) {
+		struct dc_block *b = t->block + l;
+		char p[96];
+
+		snprintf(p, sizeof(p), "%stransformer.resblocks.%d.", prefix, l);
+		b->ln_1_w = need(f, W, p, "ln_1.weight");
+		b->ln_1_b = need(f, W, p, "ln_1.bias");
+		b->in_w = need(f, 3 * W * W, p, "attn.in_proj_weight");
+		b->in_b = need(f, 3 * W, p, "attn.in_proj_bias");
+		b->out_w = need(f, W * W, p, "attn.out_proj.weight");
+		b->out_b = need(f, W, p, "attn.out_proj.bias");
+		b->ln_2_w = need(f, W, p, "ln_2.weight");
+		b->ln_2_b = need(f, W, p, "ln_2.bias");
+		b->fc_w = need(f, F * W, p, "mlp.c_fc.weight");
+		b->fc_b = need(f, F, p, "mlp.c_fc.bias");
+		b->proj_w = need(f, W * F, p, "mlp.c_proj.weight");
+		b->proj_b = need(f, W, p, "mlp.c_proj.bias");
+	}
+}
+
+static int
+find_image(struct dc_vit *t, const struct dc_config *c, struct finder *f)
+{
+	const struct dc_vision *v = &c->vision;
+	const size_t W = v->width, P = v->patch_size;
+
+	f->trains = 0;
+	*t = (struct dc_vit){ .S = v->image_size, .P = v->patch_size, .W = v->width, .D = c->embed_dim };
+	t->G = (t->S / t->P) * (t->S / t->P);
+	t->blocks = (struct dc_blocks){ v->layers, v->width, v->heads, v->mlp, c->quick_gelu, NULL };
+	dc_patch_init(&t->patch, t->S, t->P, t->W, c->mean, c->std);
+	t->conv1 = need(f, W * 3 * P * P, "visual.", "conv1.weight");
+	t->cls = need(f, W, "visual.", "class_embedding");
+	t->pos = need(f, (size_t)(1 + t->G) * W, "visual.", "positional_embedding");
+	t->ln_pre_w = need(f, W, "visual.", "ln_pre.weight");
+	t->ln_pre_b = need(f, W, "visual.", "ln_pre.bias");
+	t->ln_post_w = need(f, W, "visual.", "ln_post.weight");
+	t->ln_post_b = need(f, W, "visual.", "ln_post.bias");
+	t->proj = need(f, W * (size_t)t->D, "visual.", "proj");
+	find_blocks(&t->blocks, f, "visual.");
+	return f->trains;
+}
+
+static int
+find_text(struct dc_text_tower *t, const struct dc_config *c, struct finder *f)
+{
+	const struct dc_text *x = &c->text;
+	const size_t W = x->width;
+
+	f->trains = 0;
+	*t = (struct dc_text_tower){ .T = x->context_length, .V = x->vocab_size, .W = x->width, .D = c->embed_dim };
+	t->blocks = (struct dc_blocks){ x->layers, x->width, x->heads, x->mlp, c->quick_gelu, NULL };
+	t->token = need(f, (size_t)t->V * W, "", "token_embedding.weight");
+	t->pos = need(f, (size_t)t->T * W, "", "positional_embedding");
+	t->ln_final_w = need(f, W, "", "ln_final.weight");
+	t->ln_final_b = need(f, W, "", "ln_final.bias");
+	t->proj = need(f, W * (size_t)t->D, "", "text_projection");
+	find_blocks(&t->blocks, f, "");
+	return f->trains;
+}
+
+static int
+has(const struct dc_config *c, enum dc_term term)
+{
+	return c->method[0] && c->weight[term] > 0;
+}
+
+static int
+find_heads(struct dc_enc *e, struct finder *f)
+{
+	struct dc_enc_private *p = e->p;
+
+	if (has(&e->c, DC_TERM_MLM)) {
+		p->text.mask = need(f, (size_t)p->text.W, "", "mask_embedding");
+		p->mlm.weight = need(f, (size_t)p->text.V * p->text.W, "", "mlm.weight");
+		p->mlm.bias = need(f, (size_t)p->text.V, "", "mlm.bias");
+	}
+	if (f->failed || !has(&e->c, DC_TERM_SIMSIAM))
+		return f->failed;
+	if (!(p->simsiam = dc_simsiam_new(&e->c, find, f)))
+		return -1;
+	e->bn = p->simsiam->bn;
+	e->n_bn = DC_SIMSIAM_BN;
+	return p->train ? 0 : dc_simsiam_use_running(p->simsiam, find, f);
+}
+
+static int
+check(const struct dc_config *c)
+{
+	const struct dc_vision *v = &c->vision;
+	const struct dc_text *t = &c->text;
+
+	DC_CHECK(v->patch_size >= 1 && v->image_size >= v->patch_size, "image_size %d holds no patch of %d", v->image_size,
+		v->patch_size);
+	DC_CHECK(v->layers >= 1 && t->layers >= 1, "a tower needs a layer");
+	DC_CHECK(v->heads >= 1 && v->width % v->heads == 0, "vision width %d is not a multiple of %d heads", v->width,
+		v->heads);
+	DC_CHECK(t->heads >= 1 && t->width % t->heads == 0, "text width %d is not a multiple of %d heads", t->width, t->heads);
+	DC_CHECK(t->context_length >= 1 && t->vocab_size >= 2, "text context_length %d, vocab_size %d", t->context_length,
+		t->vocab_size);
+	DC_CHECK(c->image_views <= DC_VIEWS_MAX && c->caption_views <= DC_VIEWS_MAX, "more than %d views", DC_VIEWS_MAX);
+	return 0;
+}
+
+struct dc_enc *
+dc_enc_new(const struct dc_config *c, const struct dc_weight *weights, int n_weights, int train)
+{
+	struct dc_enc *e;
+	struct finder f = { weights, n_weights, 0, 0 };
+
+	if (check(c) < 0)
+		return NULL;
+	e = dc_xcalloc(1, sizeof(*e));
+	e->p = dc_xcalloc(1, sizeof(*e->p));
+	e->c = *c;
+	e->T = c->text.context_length;
+	e->p->train = train;
+	e->p->image_trains = find_image(&e->p->vit, c, &f);
+	e->p->text_trains = find_text(&e->p->text, c, &f);
+	if (find_heads(e, &f) < 0) {
+		dc_enc_free(e);
+		return NULL;
+	}
+	return e;
+}
+
+void
+dc_enc_free(struct dc_enc *e)
+{
+	struct dc_enc_private *p = e ? e->p : NULL;
+
+	if (!e)
+		return;
+	for (int v = 0; v < DC_VIEWS_MAX; v++) {
+		free(e->image_features[v]);
+		free(e->text_features[v]);
+		free(e->d_image_features[v]);
+		free(e->d_text_features[v]);
+		free(e->d_simsiam_p[v]);
+	}
+	free(e->mlm_nll);
+	free(e->d_mlm_nll);
+	dc_simsiam_free(p->simsiam);
+	free(p->vit.blocks.block);
+	free(p->text.blocks.block);
+	free(p->mlm.target);
+	free(p->mlm.row);
+	free(p->mlm.x);
+	free(p->mlm.h);
+	free(p->mlm.dx);
+	free(p->mlm.mean);
+	free(p->mlm.rstd);
+	free(p->mlm.lse);
+	free(p->fused.y);
+	free(p->fused.off);
+	free(p->part);
+	dc_arena_free(&p->arena);
+	free(p);
+	free(e);
+}
+
+/* --- a batch --- */
+
+static int
+image_views(const struct dc_enc *e)
+{
+	return e->c.image_views > 0 ? e->c.image_views : 1;
+}
+
+static int
+caption_views(const struct dc_enc *e)
+{
+	return e->c.caption_views > 0 ? e->c.caption_views : 1;
+}
+
+static void
+remake(dc_real **p, size_t n)
+{
+	free(*p);
+	*p = dc_xaligned(n, sizeof(**p));
+}
+
+static void
+room_for(struct dc_enc *e, int N)
+{
+	const size_t n = N, D = e->c.embed_dim, Z = e->p->simsiam ? e->p->simsiam->Z : 0;
+
+	if (N <= e->p->N_cap)
+		return;
+	e->p->N_cap = N;
+	for (int v = 0; v < image_views(e); v++) {
+		remake(&e->image_features[v], n * D);
+		remake(&e->d_image_features[v], n * D);
+		if (Z)
+			remake(&e->d_simsiam_p[v], n * Z);
+	}
+	for (int v = 0; v < caption_views(e); v++) {
+		remake(&e->text_features[v], n * D);
+		remake(&e->d_text_features[v], n * D);
+	}
+}
+
+static void
+zero(dc_real *x, size_t n)
+{
+	if (x && n)
+		memset(x, 0, n * sizeof(*x));
+}
+
+void
+dc_enc_begin(struct dc_enc *e, int N, int keep)
+{
+	struct dc_enc_private *p = e->p;
+	const size_t ND = (size_t)N * e->c.embed_dim;
+
+	room_for(e, N);
+	e->N = N;
+	e->M = 0;
+	p->keep = keep && p->train;
+	p->n_parts = 0;
+	p->fused.on = 0;
+	dc_arena_release(&p->arena, (struct dc_arena_mark){ 0, 0 });
+	for (int v = 0; v < DC_VIEWS_MAX; v++) {
+		zero(e->d_image_features[v], ND);
+		zero(e->d_text_features[v], ND);
+		zero(e->d_simsiam_p[v], p->simsiam ? (size_t)N * p->simsiam->Z : 0);
+	}
+	zero(e->d_mlm_nll, (size_t)p->mlm.cap);
+	for (int i = 0; i < e->n_bn; i++)
+		e->bn[i].views = 0;
+}
+
+static struct part *
+new_part(struct dc_enc *e, enum kind kind, int view, int row, int n)
+{
+	struct dc_enc_private *p = e->p;
+
+	if (p->n_parts == p->parts_cap) {
+		p->parts_cap = p->parts_cap ? 2 * p->parts_cap : 16;
+		p->part = dc_xrealloc(p->part, (size_t)p->parts_cap, sizeof(*p->part));
+	}
+	memset(p->part + p->n_parts, 0, sizeof(*p->part));
+	p->part[p->n_parts] = (struct part){ .kind = kind, .view = view, .row = row, .n = n, .mark = dc_arena_mark(&p->arena) };
+	return p->part + p->n_parts++;
+}
+
+void
+dc_enc_image(struct dc_enc *e, int view, int row, int n, const uint8_t *rgb)
+{
+	struct dc_enc_private *p = e->p;
+	const int keep = p->keep && p->image_trains;
+
+	if (n > 0)
+		dc_vit_forward(e->image_features[view] + (size_t)row * e->c.embed_dim,
+			keep ? &new_part(e, IMAGE, view, row, n)->vit : NULL, &p->vit, rgb, n, &p->arena);
+}
+
+/* Of every caption its end token. */
+static void
+want_ends(struct dc_pack *p, struct dc_arena *arena)
+{
+	int32_t *want = dc_arena_ints(arena, (size_t)p->n), *off = dc_arena_ints(arena, (size_t)p->n + 1);
+
+	for (int s = 0; s <= p->n; s++)
+		off[s] = s;
+	for (int s = 0; s < p->n; s++)
+		want[s] = p->off[s + 1] - 1;
+	p->want = want;
+	p->want_off = off;
+	p->wanted = p->n;
+}
+
+/* Remember all hidden states of view 0; return the end tokens' rows [n,W]. */
+static dc_real *
+fuse(struct dc_enc_private *p, const struct dc_text_kept *k, int row, int part)
+{
+	struct fused *f = &p->fused;
+	const struct dc_pack *pack = &k->c.pack;
+	const size_t W = p->text.W;
+	dc_real *ends = dc_arena_reals(&p->arena, (size_t)pack->n * W);
+
+	if (f->y_cap < pack->R * W) {
+		f->y_cap = pack->R * W;
+		remake(&f->y, f->y_cap);
+	}
+	f->off = dc_xrealloc(f->off, (size_t)pack->n + 1, sizeof(*f->off));
+	memcpy(f->y, k->y, pack->R * W * sizeof(*f->y));
+	memcpy(f->off, pack->off, ((size_t)pack->n + 1) * sizeof(*f->off));
+	f->on = 1;
+	f->row = row;
+	f->n = pack->n;
+	f->part = part;
+	for (int s = 0; s < pack->n; s++)
+		memcpy(ends + s * W, k->y + ((size_t)pack->off[s + 1] - 1) * W, W * sizeof(*ends));
+	return ends;
+}
+
+int
+dc_enc_text(struct dc_enc *e, int view, int row, int n, const int32_t *token)
+{
+	struct dc_enc_private *p = e->p;
+	struct part here = { .mark = dc_arena_mark(&p->arena) }, *k = &here;
+	const int fused = e->c.released && has(&e->c, DC_TERM_MLM) && view == 0;
+	struct dc_captions c;
+	const dc_real *y;
+	int keep;
+
+	if (n <= 0)
+		return 0;
+	DC_TRY(dc_captions_pack(&c, &p->text, token, row, n, &p->arena));
+	c.pack.causal = 1;
+	keep = p->keep && (p->text_trains || (p->text.mask.g && c.masks));
+	if (keep) {
+		k = new_part(e, TEXT, view, row, n);
+		k->mark = here.mark;
+	}
+	if (!fused)
+		want_ends(&c.pack, &p->arena);
+	dc_text_forward(&k->text, &p->text, &c, keep, &p->arena);
+	y = fused ? fuse(p, &k->text, row, keep ? p->n_parts - 1 : -1) : k->text.y;
+	dc_text_pool_forward(e->text_features[view] + (size_t)row * e->c.embed_dim, &k->pool, &p->text, y, n, &p->arena);
+	if (!keep)
+		dc_arena_release(&p->arena, here.mark);
+	return 0;
+}
+
+/* --- masked positions --- */
+
+/* want, want_off: the rows with a target, by sequence; targets checked. */
+static int
+want_masked(struct dc_pack *pack, const int32_t *off, int row, int n, const int32_t *target, int T, int V,
+	struct dc_arena *arena)
+{
+	int32_t *want = dc_arena_ints(arena, (size_t)off[n]), *want_off = dc_arena_ints(arena, (size_t)n + 1);
+	int m = 0;
+
+	for (int s = 0; s < n; s++) {
+		want_off[s] = m;
+		for (int i = 0; i < T; i++) {
+			int32_t want_i = target[(size_t)s * T + i];
+
+			if (want_i == -1)
+				continue;
+			DC_CHECK(want_i >= 0 && want_i < V, "row %d, position %d: target %d is outside the vocabulary of %d",
+				row + s, i, want_i, V);
+			DC_CHECK(i < off[s + 1] - off[s], "row %d, position %d: a target after the end token", row + s, i);
+			want[m++] = off[s] + i;
+		}
+	}
+	want_off[n] = m;
+	pack->want = want;
+	pack->want_off = want_off;
+	pack->wanted = m;
+	return 0;
+}
+
+static void *
+grown(void *p, int64_t n, size_t size)
+{
+	return dc_xrealloc(p, (size_t)n, size);
+}
+
+static void
+mlm_room(struct dc_enc *e, int64_t M)
+{
+	struct masked *k = &e->p->mlm;
+	const size_t row = (size_t)e->p->text.W * sizeof(dc_real);
+	int64_t cap = 2 * k->cap > M ? 2 * k->cap : M;
+
+	if (M <= k->cap)
+		return;
+	k->target = grown(k->target, cap, sizeof(*k->target));
+	k->row = grown(k->row, cap, sizeof(*k->row));
+	k->x = grown(k->x, cap, row);
+	k->h = grown(k->h, cap, row);
+	k->dx = grown(k->dx, cap, row);
+	k->mean = grown(k->mean, cap, sizeof(*k->mean));
+	k->rstd = grown(k->rstd, cap, sizeof(*k->rstd));
+	k->lse = grown(k->lse, cap, sizeof(*k->lse));
+	e->mlm_nll = grown(e->mlm_nll, cap, sizeof(*e->mlm_nll));
+	e->d_mlm_nll = grown(e->d_mlm_nll, cap, sizeof(*e->d_mlm_nll));
+	zero(e->d_mlm_nll + k->cap, (size_t)(cap - k->cap));
+	k->cap = cap;
+}
+
+/* Add the wanted rows of y, which has only those (some) or all rows of the pack, to the batch's masked positions. */
+static void
+mlm_add(struct dc_enc *e, const struct dc_pack *pack, const int32_t *target, const dc_real *y, int some)
+{
+	struct masked *k = &e->p->mlm;
+	const size_t W = e->p->text.W;
+	int64_t at = e->M;
+
+	mlm_room(e, e->M + pack->wanted);
+	for (int s = 0; s < pack->n; s++)
+		for (int i = pack->want_off[s]; i < pack->want_off[s + 1]; i++, at++) {
+			k->row[at] = pack->want[i];
+			k->target[at] = target[(size_t)s * e->T + (pack->want[i] - pack->off[s])];
+			memcpy(k->x + (size_t)at * W, y + (size_t)(some ? i : pack->want[i]) * W, W * sizeof(*y));
+		}
+	e->M = at;
+}
+
+static int
+mlm_fused(struct dc_enc *e, int row, int n, const int32_t *target)
+{
+	struct dc_enc_private *p = e->p;
+	struct fused *f = &p->fused;
+	struct dc_arena_mark mark = dc_arena_mark(&p->arena);
+	struct dc_pack pack = { .n = n, .off = f->off };
+
+	DC_CHECK(f->on && f->row == row && f->n == n, "rows %d to %d: their text pass did not come before", row, row + n - 1);
+	if (want_masked(&pack, f->off, row, n, target, e->T, p->text.V, &p->arena) < 0) {
+		dc_arena_release(&p->arena, mark);
+		return -1;
+	}
+	if (f->part >= 0) {
+		p->part[f->part].m0 = e->M;
+		p->part[f->part].m = pack.wanted;
+	}
+	mlm_add(e, &pack, target, f->y, 0);
+	f->on = 0;
+	dc_arena_release(&p->arena, mark);
+	return 0;
+}
+
+int
+dc_enc_mlm(struct dc_enc *e, int row, int n, const int32_t *token, const int32_t *target)
+{
+	struct dc_enc_private *p = e->p;
+	struct part here = { .mark = dc_arena_mark(&p->arena) }, *k = &here;
+	struct dc_captions c;
+	int keep;
+
+	if (n <= 0)
+		return 0;
+	DC_CHECK(p->mlm.weight.w, "the model has no MLM head");
+	if (e->c.released)
+		return mlm_fused(e, row, n, target);
+	DC_TRY(dc_captions_pack(&c, &p->text, token, row, n, &p->arena));
+	if (want_masked(&c.pack, c.pack.off, row, n, target, e->T, p->text.V, &p->arena) < 0) {
+		dc_arena_release(&p->arena, here.mark);
+		return -1;
+	}
+	keep = p->keep && c.pack.wanted && (p->text_trains || (p->text.mask.g && c.masks));
+	if (keep) {
+		k = new_part(e, MLM, 0, row, n);
+		k->mark = here.mark;
+		k->m0 = e->M;
+		k->m = c.pack.wanted;
+	}
+	if (c.pack.wanted) {
+		dc_text_forward(&k->text, &p->text, &c, keep, &p->arena);
+		mlm_add(e, &c.pack, target, k->text.y, 1);
+	}
+	if (!keep)
+		dc_arena_release(&p->arena, here.mark);
+	return 0;
+}
+
+/* --- heads --- */
+
+/* h = ln_final x, then the linear head and its cross-entropy */
+static void
+mlm_forward(struct dc_enc *e)
+{
+	struct masked *k = &e->p->mlm;
+	const struct dc_text_tower *t = &e->p->text;
+
+	dc_ln_forward(k->h, k->mean, k->rstd, k->x, t->ln_final_w.w, t->ln_final_b.w, (int)e->M, t->W);
+	dc_mlm_forward(e->mlm_nll, k->lse, k->h, k->weight.w, k->bias.w, k->target, e->M, t->W, t->V);
+}
+
+static void
+mlm_backward(struct dc_enc *e)
+{
+	struct masked *k = &e->p->mlm;
+	const struct dc_text_tower *t = &e->p->text;
+	struct dc_arena_mark mark = dc_arena_mark(&e->p->arena);
+	dc_real *dh = dc_arena_reals(&e->p->arena, (size_t)e->M * t->W);
+
+	dc_mlm_backward(dh, k->weight.g, k->bias.g, k->h, k->weight.w, k->bias.w, k->target, k->lse, e->d_mlm_nll, e->M, t->W,
+		t->V);
+	zero(k->dx, (size_t)e->M * t->W);
+	dc_ln_backward(k->dx, t->ln_final_w.g, t->ln_final_b.g, dh, k->x, k->mean, k->rstd, t->ln_final_w.w, (int)e->M, t->W);
+	dc_arena_release(&e->p->arena, mark);
+}
+
+void
+dc_enc_heads(struct dc_enc *e)
+{
+	struct dc_simsiam *s = e->p->simsiam;
+
+	for (int v = 0; s && e->N > 0 && v < image_views(e); v++) {
+		dc_simsiam_forward(s, v, e->N, e->image_features[v]);
+		e->simsiam_z[v] = s->z[v];
+		e->simsiam_p[v] = s->p[v];
+	}
+	if (e->M > 0)
+		mlm_forward(e);
+}
+
+void
+dc_enc_backward_heads(struct dc_enc *e)
+{
+	for (int v = 0; e->p->simsiam && e->N > 0 && v < image_views(e); v++)
+		dc_simsiam_backward(e->p->simsiam, v, e->d_simsiam_p[v], e->d_image_features[v]);
+	if (e->M > 0)
+		mlm_backward(e);
+}
+
+/* --- backward, part by part --- */
+
+static void
+image_backward(struct dc_enc *e, const struct part *k)
+{
+	dc_vit_backward(&k->vit, &e->p->vit, e->d_image_features[k->view] + (size_t)k->row * e->c.embed_dim, &e->p->arena);
+}
+
+static void
+text_backward(struct dc_enc *e, const struct part *k)
+{
+	struct dc_enc_private *p = e->p;
+	const struct dc_pack *pack = &k->text.c.pack;
+	const size_t W = p->text.W;
+	dc_real *dends = dc_arena_reals(&p->arena, (size_t)k->n * W), *dy;
+
+	dc_text_pool_backward(dends, &k->pool, &p->text, e->d_text_features[k->view] + (size_t)k->row * e->c.embed_dim,
+		&p->arena);
+	if (pack->want) {
+		dc_text_backward(&k->text, &p->text, dends, &p->arena);
+		return;
+	}
+	/* every hidden state went on: end tokens to the features, masked positions to the head */
+	dy = dc_arena_reals(&p->arena, (size_t)pack->R * W);
+	zero(dy, (size_t)pack->R * W);
+	for (int s = 0; s < pack->n; s++)
+		memcpy(dy + ((size_t)pack->off[s + 1] - 1) * W, dends + s * W, W * sizeof(*dy));
+	dc_rows_scatter_add(dy, p->mlm.dx + (size_t)k->m0 * W, p->mlm.row + k->m0, (int)k->m, (int)W);
+	dc_text_backward(&k->text, &p->text, dy, &p->arena);
+}
+
+int
+dc_enc_backward_next(struct dc_enc *e)
+{
+	struct dc_enc_private *p = e->p;
+	struct part *k = p->part + p->n_parts - 1;
+
+	if (p->n_parts == 0)
+		return 0;
+	if (k->kind == IMAGE)
+		image_backward(e, k);
+	else if (k->kind == TEXT)
+		text_backward(e, k);
+	else
+		dc_text_backward(&k->text, &p->text, p->mlm.dx + (size_t)k->m0 * p->text.W, &p->arena);
+	dc_arena_release(&p->arena, k->mark);
+	return --p->n_parts > 0;
+}
+
+/* --- an estimate --- */
+
+/* Reals kept by a pass over n sequences of L rows each. */
+static double
+kept_by(double n, double L, int layers, int W, int F, int heads)
+{
+	double all = n * L * (6.0 * W + F) + n * L * L * heads, last = n * L * 3.0 * W + n * (3.0 * W + F + L * heads);
+
+	return (layers - 1) * all + last + 2 * n * L * W;
+}
+
+size_t
+dc_enc_bytes(const struct dc_config *c, int N, double tokens)
+{
+	const struct dc_vision *v = &c->vision;
+	const struct dc_text *t = &c->text;
+	const double G = (double)(v->image_size / v->patch_size) * (v->image_size / v->patch_size), part = N < 64 ? N : 64;
+	const int image = c->image_views > 0 ? c->image_views : 1, text = c->caption_views > 0 ? c->caption_views : 1;
+	const int mlm = has(c, DC_TERM_MLM) && !c->released;
+	double reals = image * kept_by(N, 1 + G, v->layers, v->width, v->mlp, v->heads) +
+		(text + mlm) * kept_by(N, tokens, t->layers, t->width, t->mlp, t->heads);
+
+	/* on top, for one part: a block's scratch in the backward pass, or the patches */
+	reals += part * (1 + G) * (2.0 * v->mlp + 6.0 * v->width) + 1024.0 * 3 * v->patch_size * v->patch_size;
+	return (size_t)(reals * sizeof(dc_real));
+}
