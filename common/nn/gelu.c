@@ -11,7 +11,7 @@ quick_forward(dc_real *restrict y, const dc_real *restrict x, size_t n)
 {
 #pragma omp simd
 	for (size_t i = 0; i < n; i++)
-		y[i] = x[i] / (1 + dc_vexp((dc_real)-1.702 * x[i]));
+		y[i] = x[i] * (1 / (1 + dc_vexp((dc_real)-1.702 * x[i])));
 }
 
 static void
