@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What a ring did, against the golden numbers of three_steps.py. numpy only (and dcstream.py to read the frames).
 
-    compare.py GOLDEN.npz RUN BACKWARD     BACKWARD: the frames between dc-loss and dc-step, by value
+    compare.py GOLDEN.npz RUN BACKWARD [N]     BACKWARD: the frames between dc-loss and dc-step, by value
 
-Prints one TAP line per kind of number and step. Tolerances:
+Prints one TAP line per kind of number and step, numbered from N + 1. Tolerances:
     losses       |d| <= 1e-5 |want| + 1e-6
     gradients    ||d|| <= 1e-5 ||want|| + 1e-7 times the largest norm of a gradient in that step
     parameters   the same with parameters; and where the true gradient is zero, so that AdamW turns rounding into steps
@@ -20,6 +20,7 @@ import numpy as np
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 LRS = (4e-4, 7e-4, 1e-3)  # of the three steps
+LOGIT_SCALE = {"paper": 3.2, "released": 2.659260036932778, "clip": 2.659260036932778}  # at the start
 TYPES = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "U64": "<u8", "U8": "|u1"}
 
 
@@ -107,9 +108,8 @@ def scalars(got, want):
 
 
 class Tap:
-    def __init__(self):
-        self.n = self.failed = 0
-        self.worst = 0.
+    def __init__(self, n=0):
+        self.n, self.failed = n, 0
 
     def rows(self, rows, what):
         """One line: every row within its tolerance; with the worst, and what failed."""
@@ -174,7 +174,6 @@ def of_ring(run, backward):
 
 
 if __name__ == "__main__":
-    tap = Tap()
-    status = against(load_golden(sys.argv[1]), of_ring(sys.argv[2], sys.argv[3]), tap=tap)
-    print("1..%d" % tap.n)
-    sys.exit(status)
+    tap = Tap(int(sys.argv[4]) if len(sys.argv) > 4 else 0)
+    case = os.path.basename(sys.argv[1])[:-len(".npz")]
+    sys.exit(against(load_golden(sys.argv[1]), of_ring(sys.argv[2], sys.argv[3]), case, tap))

@@ -38,11 +38,11 @@ BETAS, EPS, DECAY = (0.9, 0.98), 1e-6, 0.1
 
 CASES = {
     "paper": dict(method="declip", weights=dict(clip=.4, mvs=.2, simsiam=.2, mlm=.2, nns=.2), limits=(3, 6),
-                  released=False, quick_gelu=False, freeze="conv1", logit_scale=3.2),
+                  released=False, quick_gelu=False, freeze="conv1"),
     "released": dict(method="declip", weights=dict(clip=.1, mvs=.3, simsiam=.2, mlm=.2, nns=.2), limits=(3, 6),
-                     released=True, quick_gelu=True, freeze="conv1", logit_scale=math.log(1 / .07)),
+                     released=True, quick_gelu=True, freeze="conv1"),
     "clip": dict(method="clip", weights=dict(clip=1.), limits=(0, math.log(100)),
-                 released=False, quick_gelu=True, freeze="none", logit_scale=math.log(1 / .07)),
+                 released=False, quick_gelu=True, freeze="none"),
 }
 
 
@@ -341,14 +341,14 @@ def decays(name, released):
     return not (norm or name.endswith("bias") or name == "logit_scale")
 
 
-def train(case, model, heads, stats, batches, dtype):
+def train(name, model, heads, stats, batches, dtype):
     """name -> array of every golden number."""
+    case, S = CASES[name], {}
     tensor = {k: torch.tensor(v, dtype=dtype) for k, v in model.items()}
-    S = {}
     if case["method"] == "declip":
         tensor.update((k, torch.tensor(v, dtype=dtype)) for k, v in heads.items())
         S = {k: torch.tensor(v, dtype=dtype) for k, v in stats.items()}
-    tensor["logit_scale"] = torch.tensor(np.float32(case["logit_scale"]), dtype=dtype)
+    tensor["logit_scale"] = torch.tensor(np.float32(compare.LOGIT_SCALE[name]), dtype=dtype)
     queue = Queue(S.pop("nn_queue") if S else torch.zeros(1, 1), HEAD)
     P = {k: v.requires_grad_(not (case["freeze"] == "conv1" and k == "visual.conv1.weight")) for k, v in tensor.items()}
     groups = [{"params": [v for k, v in P.items() if v.requires_grad and decays(k, case["released"]) == d],
@@ -457,7 +457,7 @@ def main():
     torch.set_num_threads(1)
     start = read_start(o.dir) if o.live or o.float32 else make_start()
     dtype = torch.float32 if o.float32 else torch.float64
-    results = {name: train(case, *start, dtype) for name, case in CASES.items()}
+    results = {name: train(name, *start, dtype) for name in CASES}
     check_open_clip(start[0], start[3])
     if not o.live and not o.float32:
         write_all(o.dir, *start, results)
