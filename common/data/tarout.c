@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#include "data/tarout.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const time_t entry_time = 946684800; /* 2000-01-01: fixed, and not so old that tar complains */
+
+struct dc_tarout { struct archive *a; char *path, *part; int failed; };
+
+static int
+complain(struct dc_tarout *t, const char *name)
+{
+	const char *why = archive_error_string(t->a);
+
+	t->failed = 1;
+	return dc_err_set("%s: %s%s%s", t->path, name ? name : "", name ? ": " : "", why ? why : "cannot write");
+}
+
+static void
+destroy(struct dc_tarout *t)
+{
+	archive_write_free(t->a);
+	free(t->path);
+	free(t->part);
+	free(t);
+}
+
+struct dc_tarout *
+dc_tarout_open(const char *path)
+{
+	struct dc_tarout *t = dc_xcalloc(1, sizeof *t);
+
+	t->path = dc_xstrdup(path);
+	t->part = dc_xasprintf("%s.part", path);
+	if (!(t->a = archive_write_new())) {
+		dc_err_set("%s: out of memory", path);
+		destroy(t);
+		return NULL;
+	}
+	archive_write_set_format_ustar(t->a);
+	if (archive_write_open_filename(t->a, t->part) != ARCHIVE_OK) {
+		complain(t, NULL);
+		destroy(t);
+		return NULL;
+	}
+	return t;
+}
+
+static int
+write_entry(struct dc_tarout *t, struct archive_entry *e, const char *name, const void *data, size_t bytes)
+{
+	archive_entry_set_pathname(e, name);
+	archive_entry_set_filetype(e, AE_IFREG);
+	archive_entry_set_perm(e, 0644);
+	archive_entry_set_size(e, (la_int64_t)bytes);
+	archive_entry_set_mtime(e, entry_time, 0);
+	if (archive_write_header(t->a, e) != ARCHIVE_OK)
+		return complain(t, name);
+	if (archive_write_data(t->a, data, bytes) != (la_ssize_t)bytes)
+		return complain(t, name);
+	return 0;
+}
+
+int
+dc_tarout_add(struct dc_tarout *t, const char *name, const void *data, size_t bytes)
+{
+	struct archive_entry *e = archive_entry_new();
+	int r;
+
+	if (!e)
+		return dc_err_set("%s: out of memory", t->path);
+	r = write_entry(t, e, name, data, bytes);
+	archive_entry_free(e);
+	return r;
+}
+
+void
+dc_tarout_drop(struct dc_tarout *t)
+{
+	if (!t)
+		return;
+	archive_write_fail(t->a);
+	unlink(t->part);
+	destroy(t);
+}
+
+int
+dc_tarout_close(struct dc_tarout *t)
+{
+	int r = 0;
+
+	if (!t)
+		return 0;
+	if (archive_write_close(t->a) != ARCHIVE_OK)
+		r = t->failed ? -1 : complain(t, NULL);
+	if (!r && t->failed)
+		r = dc_err_set("%s: an entry could not be written", t->path);
+	if (!r && rename(t->part, t->path) < 0)
+		r = dc_err_errno("%s", t->path);
+	if (r)
+		unlink(t->part);
+	destroy(t);
+	return r;
+}
