@@ -381,13 +381,15 @@ def train(name, model, heads, stats, batches, dtype):
             out.update(("%d/stats/%s" % (s, k), v.numpy().copy()) for k, v in S.items())
     for k, v in P.items():
         out["parameter/" + k] = v.detach().numpy().copy()
+    if not all(sum(out["%d/accuracy/%s" % (s, k)] for s in range(STEPS)) for k in ("i2t", "t2i")):
+        sys.exit("an accuracy that is always 0 tells nothing: take another seed")
     if queue.gap < 1e-5:
         sys.exit("two neighbours in the queue are %.2g apart: single precision may take the other" % queue.gap)
     return out
 
 
 def make_start():
-    rng = np.random.default_rng(20211005)
+    rng = np.random.default_rng(1)
     model, heads, stats = start_weights(rng)
     stats["nn_queue"] = start_queue(rng)
     return model, heads, stats, make_batches(rng)
