@@ -10,6 +10,13 @@ done
 golden=$top/tests/golden/steps
 gzip -dc "$golden/batches.dcs.gz" >batches.dcs
 
+begin() { # begin CASE RUN: the checkpoint that PyTorch began with
+	mkdir -p "$2/step-00000000"
+	cp "$golden/$1/"*.safetensors "$golden/$1/"*.json "$golden/start/"*.safetensors "$2/step-00000000"
+	[ "$1" = clip ] || cp -r "$golden/start/heads" "$2/step-00000000"
+	ln -s step-00000000 "$2/latest"
+}
+
 ring() { # ring RUN: its status is the worst of the three
 	mkfifo "$1/loop"
 	(dc-encode --loop "$1/loop" --by-value 2>>err <batches.dcs; echo $? >encode) |
@@ -22,12 +29,11 @@ ring() { # ring RUN: its status is the worst of the three
 
 for case in paper released clip; do
 	: >err
-	"$PYTHON" "$top/tests/reference/start_run.py" "$golden" "$case" "$case" 2>err; ok $? "$case: a run to begin with"
-	: >err
+	begin "$case" "$case"
 	ring "$case"; ok $? "$case: three steps round the ring"
-	"$PYTHON" "$top/tests/reference/compare.py" "$golden/$case.npz" "$case" "$case.dcs" "$n" >out 2>err; code=$?
-	grep -v '^1\.\.' out
+	"$PYTHON" "$top/tests/reference/compare.py" "$golden/$case/golden.npz" "$case" "$case.dcs" "$n" >out 2>err; code=$?
+	cat out
 	n=$((n + $(grep -cE '^(not )?ok ' out)))
-	[ "$code" -eq 0 ] || ok 1 "$case: the ring equals PyTorch"
+	ok "$code" "$case: the ring equals PyTorch"
 done
 done_testing

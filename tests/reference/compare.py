@@ -20,7 +20,6 @@ import numpy as np
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 LRS = (4e-4, 7e-4, 1e-3)  # of the three steps
-LOGIT_SCALE = {"paper": 3.2, "released": 2.659260036932778, "clip": 2.659260036932778}  # at the start
 TYPES = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "U64": "<u8", "U8": "|u1"}
 
 
@@ -175,5 +174,4 @@ def of_ring(run, backward):
 
 if __name__ == "__main__":
     tap = Tap(int(sys.argv[4]) if len(sys.argv) > 4 else 0)
-    case = os.path.basename(sys.argv[1])[:-len(".npz")]
-    sys.exit(against(load_golden(sys.argv[1]), of_ring(sys.argv[2], sys.argv[3]), case, tap))
+    sys.exit(against(load_golden(sys.argv[1]), of_ring(sys.argv[2], sys.argv[3]), os.path.basename(sys.argv[2]), tap))

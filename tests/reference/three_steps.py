@@ -4,9 +4,9 @@ that tests/parity.t holds the ring to.
 
     three_steps.py [--live] [--float32] [DIR]
 
-makes DIR (default tests/golden/steps): start/ (weights and heads that every case begins from), batches.dcs.gz
-(what dc-tokenize would send), and for each case (paper, released, clip) state.safetensors, open_clip_config.json
-and golden.npz (losses, gradients, parameters, queue, batch-norm statistics).
+makes DIR (default tests/golden/steps): start/ (weights and heads that every case begins from), batches.dcs.gz (what
+dc-tokenize would send), and for each case (paper, released, clip) state.safetensors and open_clip_config.json, which
+with start/ are the checkpoint to begin with, and golden.npz (losses, gradients, parameters, queue, statistics).
 --live writes nothing: it computes all again and compares with DIR. --float32 shows what single precision alone costs.
 
 The equations are DESIGN's reading of arXiv 2110.05208; nothing is taken from dc's own sources."""
@@ -39,7 +39,7 @@ BETAS, EPS, DECAY = (0.9, 0.98), 1e-6, 0.1
 CASES = {
     "paper": dict(method="declip", weights=dict(clip=.4, mvs=.2, simsiam=.2, mlm=.2, nns=.2), limits=(3, 6),
                   released=False, quick_gelu=False, freeze="conv1"),
-    "released": dict(method="declip", weights=dict(clip=.1, mvs=.3, simsiam=.2, mlm=.2, nns=.2), limits=(3, 6),
+    "released": dict(method="declip", weights=dict(clip=.1, mvs=.3, simsiam=.2, mlm=.2, nns=.2), limits=(3.3, 6),
                      released=True, quick_gelu=True, freeze="conv1"),
     "clip": dict(method="clip", weights=dict(clip=1.), limits=(0, math.log(100)),
                  released=False, quick_gelu=True, freeze="none"),
@@ -107,7 +107,7 @@ def start_weights(rng):
     tower("transformer.", TXT)
     norm(model, "ln_final", TXT)
     normal(model, "text_projection", TXT, DIM, std=TXT ** -.5)
-    model["logit_scale"] = np.zeros((), "f4")
+    model["logit_scale"] = np.array(3.2, "f4")  # below the limits of one case
 
     for i, width in enumerate((DIM, Z, Z)):
         linear(heads, "simsiam.projector.%d" % i, Z, width)
@@ -348,7 +348,6 @@ def train(name, model, heads, stats, batches, dtype):
     if case["method"] == "declip":
         tensor.update((k, torch.tensor(v, dtype=dtype)) for k, v in heads.items())
         S = {k: torch.tensor(v, dtype=dtype) for k, v in stats.items()}
-    tensor["logit_scale"] = torch.tensor(np.float32(compare.LOGIT_SCALE[name]), dtype=dtype)
     queue = Queue(S.pop("nn_queue") if S else torch.zeros(1, 1), HEAD)
     P = {k: v.requires_grad_(not (case["freeze"] == "conv1" and k == "visual.conv1.weight")) for k, v in tensor.items()}
     groups = [{"params": [v for k, v in P.items() if v.requires_grad and decays(k, case["released"]) == d],
@@ -397,8 +396,8 @@ def make_start():
 
 def read_start(directory):
     """The same from the files (numpy's generators may change)."""
-    files = [load_file(directory + "/start/" + n) for n in
-             ("open_clip_model.safetensors", "heads/declip.safetensors", "stats.safetensors")]
+    files = [load_file("%s/%s.safetensors" % (directory, n)) for n in
+             ("start/open_clip_model", "start/heads/declip", "paper/state")]
     batches = [{} for _ in range(STEPS)]
     with gzip.open(directory + "/batches.dcs.gz") as f:
         for kind, step, body in dcstream.read(f):
@@ -433,19 +432,23 @@ def check_open_clip(model, batches):
 
 def write_all(directory, model, heads, stats, batches, results):
     def put(path, tensors, metadata=None):
+        path = os.path.join(directory, path)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         save_file({k: np.ascontiguousarray(v) if v.ndim else v for k, v in tensors.items()}, path, metadata)
+        os.chmod(path, 0o644)
 
-    os.makedirs(directory, exist_ok=True)
-    put(directory + "/start/open_clip_model.safetensors", model)
-    put(directory + "/start/heads/declip.safetensors", heads)
-    put(directory + "/start/stats.safetensors", stats)
+    put("start/open_clip_model.safetensors", model)
+    put("start/heads/declip.safetensors", heads)
     with open(directory + "/batches.dcs.gz", "wb") as f, gzip.GzipFile("", "wb", 9, f, mtime=0) as z:
         z.write(stream(batches))
-    for name, out in results.items():
-        compare.save_golden("%s/%s.npz" % (directory, name), out)
-        with open("%s/%s.json" % (directory, name), "w") as f:
-            json.dump(run_config(CASES[name]), f, indent=1)
+    for name, case in CASES.items():
+        meta = {"config": json.dumps(run_config(case)), "step": "0", "position": "0"}
+        if "nns" in case["weights"]:
+            meta.update(nn_head=str(HEAD), nn_valid=str(QUEUE))
+        put(name + "/state.safetensors", stats if "nns" in case["weights"] else {}, meta)
+        compare.save_golden("%s/%s/golden.npz" % (directory, name), results[name])
+        with open("%s/%s/open_clip_config.json" % (directory, name), "w") as f:
+            json.dump(model_config(case), f, indent=1)
             f.write("\n")
 
 
@@ -463,7 +466,7 @@ def main():
     check_open_clip(start[0], start[3])
     if not o.live and not o.float32:
         write_all(o.dir, *start, results)
-    return max([compare.against(compare.load_golden("%s/%s.npz" % (o.dir, n)), results[n], n) for n in CASES])
+    return max([compare.against(compare.load_golden("%s/%s/golden.npz" % (o.dir, n)), results[n], n) for n in CASES])
 
 
 if __name__ == "__main__":
