@@ -56,5 +56,7 @@ struct dc_loss_term;
 struct dc_loss_method { const char *name, *what; const struct dc_loss_term *const *terms; /* ends with NULL */ };
 extern const struct dc_loss_method dc_loss_methods[];
 const struct dc_loss_method *dc_loss_method(const char *name); /* NULL if there is none */
+/* The i-th term of a method and one line on it. Return 0, or -1 (no message) when there are no more. */
+int dc_loss_method_term(const struct dc_loss_method *m, int i, enum dc_term *term, const char **what);
 
 #endif

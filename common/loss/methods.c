@@ -23,3 +23,13 @@ dc_loss_method(const char *name)
 			return m;
 	return NULL;
 }
+
+int
+dc_loss_method_term(const struct dc_loss_method *m, int i, enum dc_term *term, const char **what)
+{
+	if (!m->terms[i])
+		return -1;
+	*term = m->terms[i]->term;
+	*what = m->terms[i]->what;
+	return 0;
+}

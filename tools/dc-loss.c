@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: MIT */
+/* dc-loss: features -> the terms of the objective and d(features). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/opts.h"
+#include "base/progress.h"
+#include "loss/loss.h"
+#include "stream/stream.h"
+
+static struct opts {
+	const char *method, *as;
+	double weight[DC_TERMS], lo, hi;
+	int64_t queue, nns_after, rows;
+	int list, verbose;
+} o;
+
+static const struct dc_opt options[] = {
+	DC_OPT_CHOICE("method", 'm', &o.method, "clip|declip", "which terms there are"),
+	DC_OPT_CHOICE("as", 0, &o.as, "paper|released", "whose reading of DeCLIP"),
+	DC_OPT_DOUBLE("clip", 0, &o.weight[DC_TERM_CLIP], 0, 1e6, "W", "weight of the contrastive term"),
+	DC_OPT_DOUBLE("mvs", 0, &o.weight[DC_TERM_MVS], 0, 1e6, "W", "weight of multi-view supervision"),
+	DC_OPT_DOUBLE("simsiam", 0, &o.weight[DC_TERM_SIMSIAM], 0, 1e6, "W", "weight of image self-supervision"),
+	DC_OPT_DOUBLE("mlm", 0, &o.weight[DC_TERM_MLM], 0, 1e6, "W", "weight of text self-supervision"),
+	DC_OPT_DOUBLE("nns", 0, &o.weight[DC_TERM_NNS], 0, 1e6, "W", "weight of nearest-neighbour supervision"),
+	DC_OPT_INT("queue", 0, &o.queue, 1, 1 << 28, "N", "rows in the nearest-neighbour queue"),
+	DC_OPT_INT("nns-after", 0, &o.nns_after, 1, 1 << 28, "N",
+	    "nns waits for so many rows in the queue (default: 4 batches, at least 1024)"),
+	DC_OPT_DOUBLE("logit-scale-min", 0, &o.lo, -100, 100, "X", "smallest logit_scale (the log)"),
+	DC_OPT_DOUBLE("logit-scale-max", 0, &o.hi, -100, 100, "X", "largest logit_scale (the log)"),
+	DC_OPT_INT("rows", 0, &o.rows, 1, 1 << 28, "N", "samples in one dfeatures frame (default: as many as fit 512 MiB)"),
+	DC_OPT_FLAG("list", 'l', &o.list, "print the methods, their terms and weights, and exit"),
+	DC_OPT_VERBOSE(&o.verbose),
+	DC_OPT_END
+};
+
+/* A matrix that grows and is used again. */
+struct matrix { dc_real *p; size_t cap; int64_t rows, cols; };
+
+/* The tensors of a features frame, in the order of `key`. */
+enum { I1, I2, T1, T2, Z1, Z2, P1, P2, NLL, INPUTS };
+static const char *const key[INPUTS] = {
+	"image_features.0", "image_features.1", "text_features.0", "text_features.1",
+	"simsiam_z.0", "simsiam_z.1", "simsiam_p.0", "simsiam_p.1", "mlm_nll"
+};
+
+struct loss {
+	struct dc_config c;
+	int has_state, wanted[INPUTS];
+	struct dc_nn_queue q;
+	struct matrix in[INPUTS], d[INPUTS];   /* a whole batch; the gradients */
+	double logit_scale;
+	int64_t part, parts;                   /* next part of the batch under way; 0, 0 between batches */
+	uint64_t step;
+	int64_t position; int has_position;
+	int started, stopped;
+	uint64_t batches, samples;
+	struct dc_loss_work *w;
+	struct dc_body b;
+	struct dc_progress progress;
+};
+
+/* --- the config, from options or from `state` --- */
+
+static int
+is_released(const char *as)
+{
+	return !strcmp(as, "released");
+}
+
+/* The method's weights and those given; what the others leave goes to clip unless that is given too. */
+static void
+config_from_options(struct dc_config *c)
+{
+	const struct dc_loss_method *m = dc_loss_method(o.method);
+	const char *what;
+	enum dc_term term;
+	int has[DC_TERMS] = { 0 };
+
+	if (dc_config_method(c, o.method, is_released(o.as)) < 0)
+		dc_die_usage("%s", dc_err());
+	for (int i = 0; dc_loss_method_term(m, i, &term, &what) == 0; i++)
+		has[term] = 1;
+	for (int t = 0; t < DC_TERMS; t++) {
+		if (!dc_opts_given(dc_term_names[t]))
+			continue;
+		if (!has[t] && o.weight[t] != 0)
+			dc_die_usage("--%s %g: method %s has no such term", dc_term_names[t], o.weight[t], o.method);
+		c->weight[t] = o.weight[t];
+	}
+	if (!dc_opts_given("clip"))
+		c->weight[DC_TERM_CLIP] = dc_config_clip_weight(c);
+	if (c->weight[DC_TERM_CLIP] < 0)
+		dc_die_usage("the other terms' weights leave %g for clip: give --clip", c->weight[DC_TERM_CLIP]);
+	c->queue = dc_opts_given("queue") ? o.queue : c->queue;
+	c->nns_after = o.nns_after;
+	c->logit_scale_min = dc_opts_given("logit-scale-min") ? o.lo : c->logit_scale_min;
+	c->logit_scale_max = dc_opts_given("logit-scale-max") ? o.hi : c->logit_scale_max;
+	if (c->logit_scale_min > c->logit_scale_max)
+		dc_die_usage("--logit-scale-min %g is larger than --logit-scale-max %g", c->logit_scale_min, c->logit_scale_max);
+	dc_config_views(c);
+}
+
+static int
+agrees(const char *option, double given, double config)
+{
+	DC_CHECK(!dc_opts_given(option) || fabs(given - config) <= 1e-9 * fabs(config),
+	    "--%s %g contradicts the run's config, which says %g", option, given, config);
+	return 0;
+}
+
+/* An option that says something else than the run's config is an error. */
+static int
+check_options(const struct dc_config *c)
+{
+	const char *as = c->released ? "released" : "paper";
+
+	DC_CHECK(!dc_opts_given("method") || !strcmp(o.method, c->method),
+	    "--method %s contradicts the run's config, which says %s", o.method, c->method);
+	DC_CHECK(!dc_opts_given("as") || !strcmp(o.as, as), "--as %s contradicts the run's config, which says %s", o.as, as);
+	for (int t = 0; t < DC_TERMS; t++)
+		DC_TRY(agrees(dc_term_names[t], o.weight[t], c->weight[t]));
+	DC_TRY(agrees("queue", (double)o.queue, (double)c->queue));
+	DC_TRY(agrees("nns-after", (double)o.nns_after, (double)c->nns_after));
+	DC_TRY(agrees("logit-scale-min", o.lo, c->logit_scale_min));
+	return agrees("logit-scale-max", o.hi, c->logit_scale_max);
+}
+
+static void
+choose_inputs(struct loss *s)
+{
+	const double *w = s->c.weight;
+
+	s->wanted[I1] = s->wanted[T1] = 1;
+	s->wanted[I2] = s->c.image_views > 1;
+	s->wanted[T2] = s->c.caption_views > 1;
+	s->wanted[Z1] = s->wanted[Z2] = s->wanted[P1] = s->wanted[P2] = w[DC_TERM_SIMSIAM] > 0;
+	s->wanted[NLL] = w[DC_TERM_MLM] > 0;
+}
+
+static int
+take_queue(struct loss *s, struct dc_frame *f)
+{
+	struct dc_tensor t;
+
+	DC_TRY(dc_frame_tensor(f, "nn_queue", DC_REAL_TYPE, 2, &t));
+	DC_TRY(dc_frame_int(f, "nn_head", &s->q.head));
+	DC_TRY(dc_frame_int(f, "nn_valid", &s->q.valid));
+	if (!t.data)
+		return dc_frame_err(f, "nn_queue: by reference or empty, must be by value");
+	if (t.shape[0] != s->c.queue || t.shape[1] != s->c.embed_dim)
+		return dc_frame_err(f, "nn_queue is [%lld,%lld], the config says [%lld,%d]", (long long)t.shape[0],
+		    (long long)t.shape[1], (long long)s->c.queue, s->c.embed_dim);
+	if (s->q.head < 0 || s->q.head >= t.shape[0] || s->q.valid < 0 || s->q.valid > t.shape[0])
+		return dc_frame_err(f, "nn_head %lld, nn_valid %lld: outside a queue of %lld rows", (long long)s->q.head,
+		    (long long)s->q.valid, (long long)t.shape[0]);
+	s->q.length = t.shape[0];
+	s->q.D = (int)t.shape[1];
+	s->q.rows = dc_xaligned(t.n, sizeof *s->q.rows);
+	memcpy(s->q.rows, t.data, t.bytes);
+	return 0;
+}
+
+/* state: taken, not passed on */
+static int
+on_state(void *arg, struct dc_frame *f, struct dc_out *out)
+{
+	struct loss *s = arg;
+	struct dc_str json;
+
+	(void)out;
+	if (s->has_state || s->started)
+		return dc_frame_err(f, "%s", s->has_state ? "a second state" : "the state comes after features");
+	DC_TRY(dc_frame_str(f, "config", &json));
+	if (dc_config_parse(&s->c, json.p, json.n) < 0)
+		return dc_frame_err(f, "%s", dc_err());
+	if (!dc_loss_method(s->c.method))
+		return dc_frame_err(f, "config: no method '%s'", s->c.method);
+	DC_TRY(check_options(&s->c));
+	s->has_state = 1;
+	choose_inputs(s);
+	if (s->c.weight[DC_TERM_NNS] > 0)
+		DC_TRY(take_queue(s, f));
+	return DC_FRAME;
+}
+
+/* --- gathering a batch from its parts --- */
+
+static void
+room(struct matrix *m, int64_t rows, int64_t cols)
+{
+	const size_t n = (size_t)rows * cols;
+
+	if (n > m->cap) {
+		m->cap = n > 2 * m->cap ? n : 2 * m->cap;
+		m->p = dc_xrealloc(m->p, m->cap, sizeof *m->p);
+	}
+	m->rows = rows;
+	m->cols = cols;
+}
+
+static int
+append(struct matrix *m, struct dc_frame *f, int k, const struct dc_tensor *t)
+{
+	const int64_t cols = t->ndim == 2 ? t->shape[1] : 1, had = m->rows;
+
+	if (t->shape[0] == 0)
+		return 0;
+	if (had > 0 && cols != m->cols)
+		return dc_frame_err(f, "%s: %lld columns, %lld in the parts before", key[k], (long long)cols, (long long)m->cols);
+	room(m, had + t->shape[0], cols);
+	memcpy(m->p + had * cols, t->data, t->bytes);
+	return 0;
+}
+
+/* One part: each wanted tensor, all with as many rows and (views of one thing) columns. */
+static int
+take_part(struct loss *s, struct dc_frame *f)
+{
+	struct dc_tensor t[INPUTS];
+
+	for (int k = 0; k < INPUTS; k++) {
+		if (!s->wanted[k])
+			continue;
+		DC_TRY(dc_frame_tensor(f, key[k], DC_REAL_TYPE, k == NLL ? 1 : 2, &t[k]));
+		if (!t[k].data && t[k].n)
+			return dc_frame_err(f, "%s: by reference, must be by value", key[k]);
+		const int like = k >= Z1 ? Z1 : I1;
+		if (k != NLL && (t[k].shape[0] != t[I1].shape[0] || (t[k].n && t[k].shape[1] != t[like].shape[1])))
+			return dc_frame_err(f, "%s is [%lld,%lld], wanted [%lld,%lld]", key[k], (long long)t[k].shape[0],
+			    (long long)t[k].shape[1], (long long)t[I1].shape[0], (long long)t[like].shape[1]);
+		if (t[k].ndim == 2 && t[k].shape[0] > 0 && (t[k].shape[1] < 1 || t[k].shape[1] > 1 << 20))
+			return dc_frame_err(f, "%s has %lld columns", key[k], (long long)t[k].shape[1]);
+		DC_TRY(append(&s->in[k], f, k, &t[k]));
+	}
+	if (s->in[I1].rows > 1 << 24)
+		return dc_frame_err(f, "a batch of more than %d samples", 1 << 24);
+	return dc_frame_double(f, "logit_scale", &s->logit_scale);
+}
+
+static int
+begin_batch(struct loss *s, struct dc_frame *f)
+{
+	for (int k = 0; k < INPUTS; k++)
+		s->in[k].rows = 0;
+	s->step = f->step;
+	s->started = 1;
+	s->has_position = dc_frame_get(f, "position") != NULL;
+	return s->has_position ? dc_frame_int(f, "position", &s->position) : 0;
+}
+
+/* 1: the batch is whole; 0: more to come; -1 with a message. */
+static int
+gather(struct loss *s, struct dc_frame *f)
+{
+	int64_t i, n;
+
+	DC_TRY(dc_frame_part(f, &i, &n));
+	if (i != s->part || (s->part > 0 && n != s->parts))
+		return dc_frame_err(f, "part %lld of %lld, wanted part %lld of %lld", (long long)i, (long long)n,
+		    (long long)s->part, (long long)(s->part ? s->parts : n));
+	if (i == 0)
+		DC_TRY(begin_batch(s, f));
+	if (f->step != s->step)
+		return dc_frame_err(f, "part %lld is of step %llu, the parts before of step %llu", (long long)i,
+		    (unsigned long long)f->step, (unsigned long long)s->step);
+	DC_TRY(take_part(s, f));
+	s->parts = n;
+	s->part = i + 1 < n ? i + 1 : 0;
+	return s->part == 0;
+}
+
+/* --- the answer --- */
+
+static int
+write_skip(struct loss *s, struct dc_out *out)
+{
+	dc_put_bool(&s->b, "skip", 1);
+	if (s->has_position)
+		dc_put_int(&s->b, "position", s->position);
+	return dc_frame_write(out, "dfeatures", s->step, &s->b);
+}
+
+static void
+put_rows(struct dc_body *b, const char *name, const dc_real *p, int ndim, int64_t from, int64_t to, int64_t cols)
+{
+	dc_put_data(b, name, DC_REAL_TYPE, ndim, (int64_t[]){ to - from, cols }, p + from * cols);
+}
+
+static void
+put_values(struct dc_body *b, const struct dc_loss_out *r)
+{
+	size_t n = 1;
+
+	for (int t = 0; t < DC_TERMS; t++)
+		n += r->active[t] != 0;
+	dc_put_double(b, "logit_scale", r->d_logit_scale);
+	dc_put_map(b, "loss", n);
+	for (int t = 0; t < DC_TERMS; t++)
+		if (r->active[t])
+			dc_put_double(b, dc_term_names[t], r->value[t]);
+	dc_put_double(b, "total", r->total);
+	dc_put_map(b, "accuracy", 2);
+	dc_put_double(b, "i2t", r->accuracy_i2t);
+	dc_put_double(b, "t2i", r->accuracy_t2i);
+}
+
+/* Part i of n: its share of the rows of every gradient and of nn_enqueue, and all of the values. */
+static int
+write_part(struct loss *s, const struct dc_loss_out *r, int64_t i, int64_t n, struct dc_out *out)
+{
+	for (int k = 0; k < INPUTS; k++) {
+		const struct matrix *m = &s->d[k];
+		if (s->wanted[k] && k != Z1 && k != Z2)
+			put_rows(&s->b, key[k], m->p, k == NLL ? 1 : 2, m->rows * i / n, m->rows * (i + 1) / n, m->cols);
+	}
+	if (r->nn_enqueue)
+		put_rows(&s->b, "nn_enqueue", r->nn_enqueue, 2, r->n_enqueue * i / n, r->n_enqueue * (i + 1) / n, s->q.D);
+	put_values(&s->b, r);
+	if (s->has_position)
+		dc_put_int(&s->b, "position", s->position);
+	if (n > 1)
+		dc_put_part(&s->b, i, n);
+	return dc_frame_write(out, "dfeatures", s->step, &s->b);
+}
+
+static int64_t
+rows_per_frame(const struct loss *s)
+{
+	int64_t bytes = 0, N = s->in[I1].rows;
+
+	for (int k = 0; k < INPUTS; k++)
+		bytes += s->wanted[k] ? s->in[k].rows * s->in[k].cols * (int64_t)sizeof(dc_real) : 0;
+	bytes = (bytes + 2 * N * s->q.D * (int64_t)sizeof(dc_real)) / N + 1;
+	return o.rows ? o.rows : bytes < 1 << 29 ? (1 << 29) / bytes : 1;
+}
+
+static int
+write_answer(struct loss *s, const struct dc_loss_out *r, struct dc_out *out)
+{
+	const int64_t N = s->in[I1].rows, per = rows_per_frame(s), n = (N + per - 1) / per;
+	int ret = DC_FRAME;
+
+	for (int64_t i = 0; i < n && ret == DC_FRAME; i++)
+		ret = write_part(s, r, i, n, out);
+	return ret;
+}
+
+/* --- a batch --- */
+
+static const dc_real *
+input(const struct loss *s, int k)
+{
+	return s->wanted[k] ? s->in[k].p : NULL;
+}
+
+static void
+wire(struct loss *s, struct dc_loss_in *in, struct dc_loss_out *r)
+{
+	for (int k = 0; k < INPUTS; k++)
+		if (s->wanted[k])
+			room(&s->d[k], s->in[k].rows, s->in[k].cols);
+	for (int v = 0; v < 2; v++) {
+		in->image_features[v] = input(s, I1 + v);
+		in->text_features[v] = input(s, T1 + v);
+		in->simsiam_z[v] = input(s, Z1 + v);
+		in->simsiam_p[v] = input(s, P1 + v);
+		r->d_image_features[v] = s->d[I1 + v].p;
+		r->d_text_features[v] = s->d[T1 + v].p;
+		r->d_simsiam_p[v] = s->d[P1 + v].p;
+	}
+	in->mlm_nll = input(s, NLL);
+	r->d_mlm_nll = s->d[NLL].p;
+}
+
+/* Without a state: an empty queue, as soon as D and N are known. */
+static void
+queue_of_our_own(struct loss *s)
+{
+	if (!(s->c.weight[DC_TERM_NNS] > 0) || s->q.rows)
+		return;
+	s->q = (struct dc_nn_queue){ .length = s->c.queue, .D = (int)s->in[I1].cols };
+	s->q.rows = dc_xcalloc((size_t)s->q.length * s->q.D, sizeof *s->q.rows);
+	if (s->c.nns_after == 0)
+		s->c.nns_after = 4 * s->in[I1].rows > 1024 ? 4 * s->in[I1].rows : 1024;
+}
+
+static void
+warn_not_finite(const struct loss *s, const struct dc_loss_out *r)
+{
+	char terms[200] = "";
+	size_t n = 0;
+
+	if (isfinite(r->total) && isfinite(r->d_logit_scale))
+		return;
+	for (int t = 0; t < DC_TERMS; t++)
+		if (r->active[t] && n < sizeof terms)
+			n += snprintf(terms + n, sizeof terms - n, ", %s %g", dc_term_names[t], r->value[t]);
+	dc_warn("step %llu: the loss is not finite: total %g%s, d(logit_scale) %g", (unsigned long long)s->step, r->total,
+	    terms, r->d_logit_scale);
+}
+
+static int
+on_features(void *arg, struct dc_frame *f, struct dc_out *out)
+{
+	struct loss *s = arg;
+	struct dc_loss_out r = { 0 };
+	struct dc_loss_in in = { 0 };
+	int whole = gather(s, f);
+
+	if (whole <= 0)
+		return whole < 0 ? DC_FAIL : DC_FRAME;
+	s->batches++;
+	s->samples += s->in[I1].rows;
+	if (o.verbose)
+		dc_progress_to(&s->progress, s->samples);
+	if (s->in[I1].rows < 2)
+		return write_skip(s, out);
+	queue_of_our_own(s);
+	in.N = (int)s->in[I1].rows;
+	in.D = (int)s->in[I1].cols;
+	in.Z = (int)s->in[Z1].cols;
+	in.M = s->in[NLL].rows;
+	in.logit_scale = fmin(fmax(s->logit_scale, s->c.logit_scale_min), s->c.logit_scale_max);
+	if (isnan(s->logit_scale))
+		in.logit_scale = NAN;
+	wire(s, &in, &r);
+	if (dc_loss_compute(&s->c, &in, &s->q, &r, s->w) < 0)
+		return dc_frame_err(f, "%s", dc_err());
+	warn_not_finite(s, &r);
+	return write_answer(s, &r, out);
+}
+
+static int
+on_end(void *arg, struct dc_frame *f, struct dc_out *out)
+{
+	struct loss *s = arg;
+
+	if (s->part > 0 && !s->stopped)
+		return dc_frame_err(f, "the features of step %llu are not whole: %lld of %lld parts came",
+		    (unsigned long long)s->step, (long long)s->part, (long long)s->parts);
+	return dc_frame_pass(out, f);
+}
+
+/* After a stop a batch may stay in pieces. */
+static int
+on_stop(void *arg, struct dc_frame *f, struct dc_out *out)
+{
+	((struct loss *)arg)->stopped = 1;
+	return dc_frame_pass(out, f);
+}
+
+/* --- --list --- */
+
+static double
+default_weight(const char *method, int released, enum dc_term t)
+{
+	struct dc_config c = { 0 };
+
+	return dc_config_method(&c, method, released) < 0 ? NAN : c.weight[t];
+}
+
+static int
+list(void)
+{
+	const char *what;
+	enum dc_term t;
+
+	for (const struct dc_loss_method *m = dc_loss_methods; m->name; m++) {
+		printf("%s%s: %s\n", m == dc_loss_methods ? "" : "\n", m->name, m->what);
+		printf("  %-8s %6s %9s\n", "term", "paper", "released");
+		for (int i = 0; dc_loss_method_term(m, i, &t, &what) == 0; i++)
+			printf("  %-8s %6g %9g  %s\n", dc_term_names[t], default_weight(m->name, 0, t),
+			    default_weight(m->name, 1, t), what);
+	}
+	if (dc_fshut(stdout, "<stdout>") < 0)
+		dc_die("%s", dc_err());
+	return DC_EXIT_OK;
+}
+
+static void
+free_all(struct loss *s)
+{
+	for (int k = 0; k < INPUTS; k++) {
+		free(s->in[k].p);
+		free(s->d[k].p);
+	}
+	free(s->q.rows);
+	dc_body_free(&s->b);
+	dc_loss_work_free(s->w);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct dc_filter table[] = {
+		{ "state", on_state }, { "features", on_features }, { "stop", on_stop }, { "end", on_end }, { NULL, NULL }
+	};
+	struct loss s = { 0 };
+	int status, first;
+
+	dc_main_init("dc-loss");
+	if (dc_config_method(&s.c, "declip", 0) < 0)
+		dc_die("%s", dc_err());
+	o = (struct opts){ .method = "declip", .as = "paper", .queue = s.c.queue, .lo = s.c.logit_scale_min,
+		.hi = s.c.logit_scale_max };
+	memcpy(o.weight, s.c.weight, sizeof o.weight);
+	first = dc_opts_parse(argc, argv, "[options] <features >dfeatures",
+	    "computes the objective on features and its gradient", options);
+	if (first < argc)
+		dc_die_usage("unexpected argument '%s': features come on standard input", argv[first]);
+	if (o.list)
+		return list();
+	config_from_options(&s.c);
+	choose_inputs(&s);
+	s.w = dc_loss_work_new(0, 0);
+	dc_progress_init(&s.progress, "samples", 0, 0);
+	status = dc_filter_run(table, &s);
+	if (o.verbose)
+		dc_progress_end(&s.progress, s.batches, 1);
+	free_all(&s);
+	return status;
+}
