@@ -1,0 +1,941 @@
+/* SPDX-License-Identifier: MIT */
+/* dc-step: the ring's end. Gradients become parameters, checkpoints and a log; everything that lasts is here. */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/opts.h"
+#include "base/progress.h"
+#include "optim/adamw.h"
+#include "optim/schedule.h"
+#include "store/checkpoint.h"
+#include "store/runlog.h"
+#include "store/shm.h"
+#include "stream/stream.h"
+
+enum { RETRY_MS = 20, ROW_MAX = 1024 };
+static const double bn_momentum = 0.1;
+static const double second_signal_s = 1;   /* a signal within this time of the first is the same one, sent twice */
+
+static struct {
+	const char *run, *loop, *print, *nan;
+	double lr, lr_start, beta1, beta2, eps, weight_decay, grad_clip, ema;
+	int64_t warmup, steps, save_every, keep;
+	int accept_numerics, by_value, verbose;
+} o = { .nan = "stop", .lr = 1e-3, .lr_start = 1e-4, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-8, .weight_decay = 0.1,
+	.warmup = 2500, .save_every = 500 };
+
+static const struct dc_opt table[] = {
+	DC_OPT_STR("run", 0, &o.run, "RUN", "the run's directory"),
+	DC_OPT_STR("loop", 0, &o.loop, "FIFO", "the named pipe back to dc-encode"),
+	DC_OPT_INT("steps", 0, &o.steps, 0, 1LL << 53, "N", "length of the schedule in steps; default: no end, a constant rate"),
+	DC_OPT_INT("warmup", 0, &o.warmup, 0, 1LL << 53, "N", "steps of linear warm-up"),
+	DC_OPT_DOUBLE("lr", 0, &o.lr, 0, 100, "X", "learning rate after the warm-up"),
+	DC_OPT_DOUBLE("lr-start", 0, &o.lr_start, 0, 100, "X", "learning rate of the first step; default a tenth of --lr"),
+	DC_OPT_DOUBLE("beta1", 0, &o.beta1, 0, 0.9999999, "X", "AdamW's decay of the first moment"),
+	DC_OPT_DOUBLE("beta2", 0, &o.beta2, 0, 0.9999999, "X", "AdamW's decay of the second moment"),
+	DC_OPT_DOUBLE("eps", 0, &o.eps, 1e-30, 1, "X", "AdamW's epsilon"),
+	DC_OPT_DOUBLE("weight-decay", 0, &o.weight_decay, 0, 100, "X", "decoupled weight decay"),
+	DC_OPT_DOUBLE("grad-clip", 0, &o.grad_clip, 0, 1e9, "X", "clip the gradient to this global norm; 0: do not"),
+	DC_OPT_DOUBLE("ema", 0, &o.ema, 0, 0.9999999999, "X", "keep a moving average of the weights with this decay; 0: none"),
+	DC_OPT_INT("save-every", 0, &o.save_every, 0, 1LL << 53, "N", "steps between checkpoints; 0: only at the end"),
+	DC_OPT_INT("keep", 0, &o.keep, 0, 1LL << 53, "N", "checkpoints to keep beside the first; default all"),
+	DC_OPT_CHOICE("nan", 0, &o.nan, "stop|skip", "what to do when a gradient is not finite"),
+	DC_OPT_FLAG("by-value", 0, &o.by_value, "send parameters inside the frames, no shared memory"),
+	DC_OPT_FLAG("accept-numerics", 0, &o.accept_numerics, "go on although OpenBLAS, processor or thread count changed"),
+	DC_OPT_CHOICE("print", 0, &o.print, "position|step|config", "print this of the newest checkpoint and exit"),
+	DC_OPT_VERBOSE(&o.verbose),
+	DC_OPT_END
+};
+
+/* What has come of the step under way. */
+struct pending {
+	int begun, skip;                   /* its dfeatures is on the loop; they said skip */
+	int64_t position;                  /* -1: not said yet */
+	int64_t rows;                      /* pairs */
+	double loss[DC_TERMS], total;      /* NAN: none came */
+	double accuracy, wait_s;
+	float *enqueue; int64_t n_enqueue; /* rows for the nn queue */
+	double sum;                        /* of squares of the gradient */
+	const char *bad;                   /* the first tensor that is not finite */
+	int n_gradients;
+};
+
+static struct ring {
+	struct dc_state s;
+	struct dc_shm shm;
+	struct dc_st parameters, gradients;   /* the shared files, unless by value */
+	float *own;                           /* the gradients' block, by value */
+	float **g;                            /* [s.n]; NULL where frozen */
+	char *came;                           /* [s.n] */
+	float **stat; int64_t *stat_views;    /* [s.n_stats]: this step's batch statistics, [views, width] */
+	struct dc_in in;
+	struct dc_out loop;
+	struct dc_frame f;
+	struct dc_body b;
+	struct pending p;
+	int run_fd, log_fd, row_fd;
+	uint64_t saved_step; int64_t saved_position;
+	uint64_t dropped, refused;            /* frames; steps */
+	double sent;                          /* when the parameters went out, s */
+	struct dc_progress progress;
+} r = { .shm.fd = -1, .loop.fd = -1, .row_fd = STDOUT_FILENO };
+
+/* --- signals --- */
+
+static volatile sig_atomic_t stopping;
+static struct timespec first_signal;
+static int wake[2];   /* a byte in this pipe ends a wait */
+
+static void
+on_signal(int sig)
+{
+	struct timespec now;
+	int saved = errno;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (!stopping) {
+		stopping = 1;
+		first_signal = now;
+		if (write(wake[1], "", 1) < 0) {   /* full: it wakes anyway */
+		}
+	} else if ((double)(now.tv_sec - first_signal.tv_sec) + 1e-9 * (double)(now.tv_nsec - first_signal.tv_nsec) >
+	    second_signal_s) {
+		signal(sig, SIG_DFL);
+		raise(sig);
+	}
+	errno = saved;
+}
+
+static void
+catch_signals(void)
+{
+	struct sigaction a = { .sa_handler = on_signal };
+
+	if (pipe2(wake, O_CLOEXEC | O_NONBLOCK) < 0)
+		dc_die_errno("pipe");
+	clock_gettime(CLOCK_MONOTONIC, &first_signal);
+	sigemptyset(&a.sa_mask);
+	sigaddset(&a.sa_mask, SIGINT);
+	sigaddset(&a.sa_mask, SIGTERM);
+	if (sigaction(SIGINT, &a, NULL) < 0 || sigaction(SIGTERM, &a, NULL) < 0)
+		dc_die_errno("sigaction");
+}
+
+static void
+take_wake(void)
+{
+	char c[16];
+
+	while (read(wake[0], c, sizeof(c)) > 0)
+		;
+}
+
+/* --- the run --- */
+
+static void
+lock_run(void)
+{
+	r.run_fd = open(o.run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r.run_fd < 0)
+		dc_die_errno("%s", o.run);
+	if (flock(r.run_fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK)
+			dc_die("%s: another ring is running there", o.run);
+		dc_die_errno("%s: lock", o.run);
+	}
+}
+
+static void
+open_state(void)
+{
+	char *dir = dc_run_latest(o.run);
+
+	if (!dir || dc_state_open(&r.s, dir) < 0)
+		dc_die("%s", dc_err());
+	free(dir);
+}
+
+static int
+print_state(void)
+{
+	open_state();
+	if (!strcmp(o.print, "config"))
+		printf("%s\n", r.s.config);
+	else
+		printf("%lld\n", !strcmp(o.print, "step") ? (long long)r.s.step : (long long)r.s.position);
+	dc_state_free(&r.s);
+	if (dc_fshut(stdout, "<stdout>") < 0)
+		dc_die("%s", dc_err());
+	return DC_EXIT_OK;
+}
+
+static void
+check_numerics(void)
+{
+	struct dc_numerics here;
+
+	dc_numerics_here(&here);
+	if (dc_numerics_check(&r.s.numerics, &here) < 0) {
+		if (!o.accept_numerics)
+			dc_die("%s: %s; the last bits would differ from here on: --accept-numerics goes on all the same", r.s.dir,
+			    dc_err());
+		dc_warn("%s: %s; going on", r.s.dir, dc_err());
+	}
+	r.s.numerics = here;
+}
+
+static void
+own_memory(void)
+{
+	size_t n = 0;
+	float *at;
+
+	dc_state_own_weights(&r.s);
+	for (int i = 0; i < r.s.n; i++)
+		n += r.s.t[i].trainable ? r.s.t[i].p.n : 0;
+	at = r.own = dc_xcalloc(n + 1, sizeof(*at));
+	for (int i = 0; i < r.s.n; i++)
+		if (r.s.t[i].trainable) {
+			r.g[i] = at;
+			at += r.s.t[i].p.n;
+		}
+}
+
+/* One of the two files: all parameters, or those that are trained. */
+static int
+share(struct dc_st *st, const char *file, int trained)
+{
+	struct dc_st_tensor *t = dc_xcalloc((size_t)r.s.n, sizeof(*t));
+	int n = 0, e;
+
+	for (int i = 0; i < r.s.n; i++) {
+		const struct dc_param *p = &r.s.t[i].p;
+
+		if (trained && !r.s.t[i].trainable)
+			continue;
+		t[n] = (struct dc_st_tensor){ .name = (char *)(uintptr_t)p->name, .type = DC_F32, .ndim = p->ndim };
+		memcpy(t[n++].shape, p->shape, sizeof(p->shape));
+	}
+	e = dc_st_create(r.shm.fd, file, 0600, t, n, NULL, 0, 0);
+	free(t);
+	return e < 0 ? -1 : dc_st_open(st, r.shm.fd, file, DC_ST_WRITE);
+}
+
+static size_t
+share_bytes(void)
+{
+	size_t n = 1 << 20;   /* the headers, and pages begun */
+
+	for (int i = 0; i < r.s.n; i++)
+		n += (r.s.t[i].trainable ? 2 : 1) * r.s.t[i].p.n * sizeof(float);
+	return n;
+}
+
+static void
+share_memory(void)
+{
+	if (dc_shm_make(&r.shm, o.run, share_bytes()) < 0)
+		dc_die("%s", dc_err());
+	if (r.shm.on_disk)
+		dc_warn("too little room in shared memory: %s lies on disk, which is slower", r.shm.path);
+	if (share(&r.parameters, DC_SHM_PARAMETERS, 0) < 0 || share(&r.gradients, DC_SHM_GRADIENTS, 1) < 0)
+		dc_die("%s: %s", r.shm.path, dc_err());
+	for (int i = 0; i < r.s.n; i++) {
+		r.s.t[i].w = dc_st_find(&r.parameters, r.s.t[i].p.name)->data;
+		if (r.s.t[i].trainable)
+			r.g[i] = dc_st_find(&r.gradients, r.s.t[i].p.name)->data;
+	}
+}
+
+static void
+clamp_scale(void)
+{
+	for (int i = 0; i < r.s.n; i++)
+		if (!strcmp(r.s.t[i].p.name, "logit_scale")) {
+			float *w = r.s.t[i].w;
+
+			*w = (float)fmin(fmax(*w, r.s.c.logit_scale_min), r.s.c.logit_scale_max);
+		}
+}
+
+static double
+logit_scale(void)
+{
+	for (int i = 0; i < r.s.n; i++)
+		if (!strcmp(r.s.t[i].p.name, "logit_scale"))
+			return r.s.t[i].w[0];
+	return NAN;
+}
+
+static void
+load(void)
+{
+	open_state();
+	check_numerics();
+	r.g = dc_xcalloc((size_t)r.s.n, sizeof(*r.g));
+	r.came = dc_xcalloc((size_t)r.s.n, 1);
+	r.stat = dc_xcalloc((size_t)r.s.n_stats + 1, sizeof(*r.stat));
+	r.stat_views = dc_xcalloc((size_t)r.s.n_stats + 1, sizeof(*r.stat_views));
+	dc_run_clean(o.run);
+	if (dc_shm_clean(o.run) < 0)
+		dc_die("%s", dc_err());
+	if (o.by_value)
+		own_memory();
+	else
+		share_memory();
+	if (dc_state_load(&r.s) < 0)
+		dc_die("%s", dc_err());
+	if (o.ema > 0)
+		dc_state_start_average(&r.s);
+	r.saved_step = r.s.step;
+	r.saved_position = r.s.position;
+	clamp_scale();
+}
+
+/* --- the log --- */
+
+static void
+header(char *row)
+{
+	int n = snprintf(row, ROW_MAX, "step");
+
+	for (int i = 0; i < DC_TERMS; i++)
+		if (r.s.c.weight[i] > 0)
+			n += snprintf(row + n, ROW_MAX - (size_t)n, "\t%s", dc_term_names[i]);
+	snprintf(row + n, ROW_MAX - (size_t)n, "\ttotal\tlr\tlogit_scale\tgrad_norm\taccuracy\tpairs_per_s\twait_s\n");
+}
+
+/* Rows are a courtesy: when their reader is gone, or the ring is dying, they end and nothing else does. */
+static void
+write_row(const char *row)
+{
+	struct pollfd p[3] = { { r.row_fd, POLLOUT, 0 }, { STDIN_FILENO, 0, 0 }, { r.loop.fd, 0, 0 } };
+	size_t n = strlen(row);
+
+	while (r.row_fd >= 0 && n) {
+		ssize_t k;
+
+		if (poll(p, 3, -1) < 0 && errno == EINTR)
+			continue;
+		if (!p[0].revents)   /* a neighbour: the main loop will see it too */
+			return;
+		k = write(r.row_fd, row, n);
+		if (k < 0 && errno != EINTR && errno != EAGAIN)
+			r.row_fd = -1;
+		row += k > 0 ? k : 0;
+		n -= k > 0 ? (size_t)k : 0;
+	}
+}
+
+static void
+open_log(void)
+{
+	char row[ROW_MAX];
+
+	header(row);
+	if ((r.log_fd = dc_runlog_open(o.run, row, r.s.step)) < 0)
+		dc_die("%s", dc_err());
+	write_row(row);
+}
+
+static void
+clear_progress(void)
+{
+	if (r.progress.on)
+		fprintf(stderr, "\r\033[K");
+}
+
+static void
+show_progress(double lr, double rate)
+{
+	double now = dc_seconds(), each;
+	int64_t eta;
+
+	r.progress.done = r.s.step;
+	if (!r.progress.on || now - r.progress.last < 0.2)
+		return;
+	r.progress.last = now;
+	each = (now - r.progress.start) / (double)(r.s.step - r.progress.first);
+	fprintf(stderr, "\r%s: step %llu", dc_progname, (unsigned long long)r.s.step);
+	if (o.steps)
+		fprintf(stderr, "/%lld", (long long)o.steps);
+	fprintf(stderr, " total %.4g lr %.3g %.3g pairs/s", r.p.total, lr, rate);
+	if (o.steps > (int64_t)r.s.step) {
+		eta = (int64_t)(each * (double)(o.steps - (int64_t)r.s.step));
+		fprintf(stderr, ", ETA %lld:%02d", (long long)(eta / 60), (int)(eta % 60));
+	}
+	fprintf(stderr, "\033[K");
+}
+
+static int
+log_step(double lr, double scale, double norm)
+{
+	double seconds = dc_seconds() - r.sent, rate = seconds > 0 ? (double)r.p.rows / seconds : 0;
+	char row[ROW_MAX];
+	int n = snprintf(row, sizeof(row), "%llu", (unsigned long long)r.s.step);
+
+	for (int i = 0; i < DC_TERMS; i++)
+		if (r.s.c.weight[i] > 0)
+			n += snprintf(row + n, sizeof(row) - (size_t)n, "\t%.9g", r.p.loss[i]);
+	snprintf(row + n, sizeof(row) - (size_t)n, "\t%.9g\t%.6g\t%.9g\t%.6g\t%.6g\t%.1f\t%.3f\n", r.p.total, lr, scale, norm,
+	    r.p.accuracy, rate, r.p.wait_s);
+	DC_TRY(dc_runlog_add(r.log_fd, row));
+	write_row(row);
+	show_progress(lr, rate);
+	return 0;
+}
+
+/* --- checkpoints --- */
+
+static int
+checkpoint(void)
+{
+	char name[40];
+
+	if (r.s.step == r.saved_step && r.s.position == r.saved_position)
+		return 0;
+	if (fdatasync(r.log_fd) < 0 && errno != EINVAL)
+		return dc_err_errno("%s/log.tsv", o.run);
+	snprintf(name, sizeof(name), "step-%08llu", (unsigned long long)r.s.step);
+	DC_TRY(dc_state_write(&r.s, o.run, name));
+	DC_TRY(dc_run_point(o.run, name));
+	r.saved_step = r.s.step;
+	r.saved_position = r.s.position;
+	if (o.keep)
+		dc_run_prune(o.run, o.keep);
+	return 0;
+}
+
+/* --- the loop --- */
+
+/* Open the FIFO without waiting for its reader for ever: a dead stdin ends it (3), a signal too. Exit status or -1. */
+static int
+open_loop(void)
+{
+	struct pollfd p[2] = { { STDIN_FILENO, 0, 0 }, { wake[0], POLLIN, 0 } };
+	struct stat sb;
+	int fd;
+
+	if (stat(o.loop, &sb) < 0)
+		dc_die_errno("%s", o.loop);
+	if (!S_ISFIFO(sb.st_mode))
+		dc_die("%s: not a FIFO", o.loop);
+	while ((fd = open(o.loop, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {
+		if (errno != ENXIO && errno != EINTR)
+			dc_die_errno("%s", o.loop);
+		if (poll(p, 2, RETRY_MS) < 0)
+			continue;
+		if (p[0].revents & (POLLHUP | POLLERR | POLLNVAL))
+			return DC_EXIT_NEIGHBOUR;
+		if (p[1].revents)
+			return DC_EXIT_OK;   /* nothing has changed since the checkpoint */
+	}
+	if (dc_out_init(&r.loop, fd, o.loop) < 0)
+		dc_die("%s", dc_err());
+	return -1;
+}
+
+static int
+send_state(void)
+{
+	dc_put_str(&r.b, "config", r.s.config);
+	dc_put_int(&r.b, "step", (int64_t)r.s.step);
+	dc_put_int(&r.b, "position", r.s.position);
+	dc_put_bool(&r.b, "by_value", o.by_value);
+	if (r.s.nn_queue) {
+		dc_put_data(&r.b, "nn_queue", DC_F32, 2, (int64_t[]){ r.s.c.queue, r.s.c.embed_dim }, r.s.nn_queue);
+		dc_put_int(&r.b, "nn_head", r.s.nn_head);
+		dc_put_int(&r.b, "nn_valid", r.s.nn_valid);
+	}
+	return dc_frame_write(&r.loop, "state", r.s.step, &r.b);
+}
+
+/* From here on both files are dc-encode's, until its last gradients frame. */
+static int
+send_parameters(void)
+{
+	dc_put_map(&r.b, "parameter", (size_t)r.s.n);
+	for (int i = 0; i < r.s.n; i++) {
+		const struct dc_param *p = &r.s.t[i].p;
+
+		if (o.by_value)
+			dc_put_data(&r.b, p->name, DC_F32, p->ndim, p->shape, r.s.t[i].w);
+		else
+			dc_put_ref(&r.b, p->name, DC_F32, p->ndim, p->shape, DC_SHM_PARAMETERS, p->name);
+	}
+	r.sent = dc_seconds();
+	return dc_frame_write(&r.loop, "parameters", r.s.step, &r.b);
+}
+
+/* --- dfeatures --- */
+
+static double
+number(const msgpack_object *v)
+{
+	switch (v->type) {
+	case MSGPACK_OBJECT_FLOAT32:
+	case MSGPACK_OBJECT_FLOAT64: return v->via.f64;
+	case MSGPACK_OBJECT_POSITIVE_INTEGER: return (double)v->via.u64;
+	case MSGPACK_OBJECT_NEGATIVE_INTEGER: return (double)v->via.i64;
+	default: return NAN;
+	}
+}
+
+/* A number in a map of the frame; NAN if there is none. */
+static double
+map_number(const char *map, const char *key)
+{
+	const msgpack_object *m = dc_frame_get(&r.f, map);
+
+	for (uint32_t i = 0; m && m->type == MSGPACK_OBJECT_MAP && i < m->via.map.size; i++) {
+		const msgpack_object_kv *kv = &m->via.map.ptr[i];
+
+		if (kv->key.type == MSGPACK_OBJECT_STR && kv->key.via.str.size == strlen(key) &&
+		    !memcmp(kv->key.via.str.ptr, key, strlen(key)))
+			return number(&kv->val);
+	}
+	return NAN;
+}
+
+static void
+begin_step(void)
+{
+	free(r.p.enqueue);
+	r.p = (struct pending){ .position = -1, .total = NAN, .accuracy = NAN };
+	for (int i = 0; i < DC_TERMS; i++)
+		r.p.loss[i] = NAN;
+	memset(r.came, 0, (size_t)r.s.n);
+	for (int i = 0; i < r.s.n_stats; i++) {
+		free(r.stat[i]);
+		r.stat[i] = NULL;
+	}
+}
+
+static int
+take_enqueue(void)
+{
+	struct dc_tensor t;
+	size_t d = (size_t)r.s.c.embed_dim, old = (size_t)r.p.n_enqueue;
+
+	if (!dc_frame_get(&r.f, "nn_enqueue"))
+		return 0;
+	DC_TRY(dc_frame_tensor(&r.f, "nn_enqueue", DC_F32, 2, &t));
+	if (!r.s.nn_queue || !t.data || t.shape[1] != r.s.c.embed_dim)
+		return dc_frame_err(&r.f, "nn_enqueue has no place: the run's queue has %lld rows of %d", (long long)r.s.c.queue,
+		    r.s.c.embed_dim);
+	r.p.n_enqueue += t.shape[0];
+	r.p.enqueue = dc_xrealloc(r.p.enqueue, (size_t)r.p.n_enqueue * d + 1, sizeof(float));
+	memcpy(r.p.enqueue + old * d, t.data, t.bytes);
+	return 0;
+}
+
+static void
+take_values(void)
+{
+	static const char *const features[] = { "image_features.0", "text_features.0" };
+	double i2t = map_number("accuracy", "i2t"), t2i = map_number("accuracy", "t2i"), x;
+	struct dc_tensor t;
+
+	for (int i = 0; i < DC_TERMS; i++)
+		if (!isnan(x = map_number("loss", dc_term_names[i])))
+			r.p.loss[i] = x;
+	if (!isnan(x = map_number("loss", "total")))
+		r.p.total = x;
+	if (!isnan(i2t) || !isnan(t2i))
+		r.p.accuracy = isnan(i2t) ? t2i : isnan(t2i) ? i2t : (i2t + t2i) / 2;
+	for (int i = 0; i < 2; i++)
+		if (dc_frame_get(&r.f, features[i]) && dc_frame_tensor_any(&r.f, features[i], &t) == 0 && t.ndim > 0) {
+			r.p.rows += t.shape[0];
+			break;
+		}
+}
+
+static int
+take_position(void)
+{
+	return dc_frame_get(&r.f, "position") ? dc_frame_int(&r.f, "position", &r.p.position) : 0;
+}
+
+static int
+check_step(void)
+{
+	return r.f.step == r.s.step ? 0 : dc_frame_err(&r.f, "of step %llu, while step %llu is under way",
+	    (unsigned long long)r.f.step, (unsigned long long)r.s.step);
+}
+
+/* The step is under way as soon as its first dfeatures frame is on the loop. */
+static int
+on_dfeatures(void)
+{
+	int io;
+
+	DC_TRY(check_step());
+	if (!r.p.begun)
+		begin_step();
+	else if (r.p.n_gradients)
+		return dc_frame_err(&r.f, "comes after gradients of the same step");
+	DC_TRY(take_position());
+	DC_TRY(take_enqueue());
+	if (dc_frame_get(&r.f, "skip"))
+		DC_TRY(dc_frame_bool(&r.f, "skip", &r.p.skip));
+	take_values();
+	if ((io = dc_frame_pass(&r.loop, &r.f)) == DC_FRAME)
+		r.p.begun = 1;
+	return io;
+}
+
+/* --- gradients --- */
+
+static int
+find_slot(const msgpack_object_str *name)
+{
+	for (int i = 0; i < r.s.n; i++)
+		if (strlen(r.s.t[i].p.name) == name->size && !memcmp(r.s.t[i].p.name, name->ptr, name->size))
+			return i;
+	return -1;
+}
+
+/* Bring one gradient to its place in g. */
+static int
+place_gradient(int i, const struct dc_tensor *t)
+{
+	const struct dc_param *p = &r.s.t[i].p;
+
+	if (t->type != DC_F32 || t->ndim != p->ndim || memcmp(t->shape, p->shape, (size_t)p->ndim * sizeof(*p->shape)))
+		return dc_frame_err(&r.f, "the gradient of %s has another type or shape than the tensor", p->name);
+	if (t->data) {
+		memcpy(r.g[i], t->data, t->bytes);
+	} else {
+		if (o.by_value)
+			return dc_frame_err(&r.f, "the gradient of %s comes by reference, and nothing is shared", p->name);
+		if (!dc_shm_find(&r.gradients, DC_SHM_GRADIENTS, t) || strcmp(t->name, p->name))
+			return dc_frame_err(&r.f, "the gradient of %s is a wrong reference: %s", p->name, dc_err());
+	}
+	return 0;
+}
+
+static int
+take_gradient(const msgpack_object_kv *kv)
+{
+	struct dc_tensor t;
+	double sum;
+	int i;
+
+	if (kv->key.type != MSGPACK_OBJECT_STR || (i = find_slot(&kv->key.via.str)) < 0)
+		return dc_frame_err(&r.f, "a gradient of '%.*s', which the model does not have",
+		    kv->key.type == MSGPACK_OBJECT_STR ? (int)kv->key.via.str.size : 0, kv->key.via.str.ptr);
+	if (!r.s.t[i].trainable)
+		return dc_frame_err(&r.f, "a gradient of %s, which is frozen", r.s.t[i].p.name);
+	if (r.came[i])
+		return dc_frame_err(&r.f, "a second gradient of %s in one step", r.s.t[i].p.name);
+	DC_TRY(dc_object_tensor(&r.f, r.s.t[i].p.name, &kv->val, &t));
+	DC_TRY(place_gradient(i, &t));
+	r.came[i] = 1;
+	r.p.n_gradients++;
+	sum = dc_sum_squares(r.g[i], r.s.t[i].p.n);
+	if (!isfinite(sum) && !r.p.bad)
+		r.p.bad = r.s.t[i].p.name;
+	r.p.sum += sum;
+	return 0;
+}
+
+static int
+take_gradients(void)
+{
+	const msgpack_object *m = dc_frame_get(&r.f, "gradient");
+
+	if (!m)
+		return 0;
+	if (m->type != MSGPACK_OBJECT_MAP)
+		return dc_frame_err(&r.f, "gradient is not a map");
+	for (uint32_t i = 0; i < m->via.map.size; i++)
+		DC_TRY(take_gradient(&m->via.map.ptr[i]));
+	return 0;
+}
+
+static int
+take_stats(void)
+{
+	struct dc_tensor t;
+
+	for (int i = 0; i < r.s.n_stats; i++) {
+		const char *name = r.s.stat[i].name;
+
+		if (!dc_frame_get(&r.f, name))
+			continue;
+		DC_TRY(dc_frame_tensor(&r.f, name, DC_F32, 2, &t));
+		if (!t.data || t.shape[1] != r.s.stat[i].shape[0] || r.stat[i])
+			return dc_frame_err(&r.f, "%s: wanted once, as [views, %lld]", name, (long long)r.s.stat[i].shape[0]);
+		r.stat[i] = dc_xmalloc(t.bytes + 1);
+		r.stat_views[i] = t.shape[0];
+		memcpy(r.stat[i], t.data, t.bytes);
+	}
+	return 0;
+}
+
+/* --- the update --- */
+
+/* running <- 0.9 running + 0.1 batch, view by view */
+static void
+fold_stats(void)
+{
+	for (int i = 0; i < r.s.n_stats; i++)
+		for (int64_t v = 0; r.stat[i] && v < r.stat_views[i]; v++)
+			for (size_t k = 0; k < r.s.stat[i].n; k++) {
+				float *x = &r.s.stat_value[i][k];
+
+				*x = (float)((1 - bn_momentum) * (double)*x + bn_momentum * (double)r.stat[i][(size_t)v * r.s.stat[i].n + k]);
+			}
+}
+
+static void
+update(double lr, double norm)
+{
+	const struct dc_adamw a = { o.beta1, o.beta2, o.eps, o.weight_decay };
+	double scale = dc_clip_scale(norm, o.grad_clip);
+
+	for (int i = 0; i < r.s.n; i++) {
+		struct dc_slot *t = &r.s.t[i];
+
+		if (r.came[i])
+			dc_adamw(t->w, t->m, t->v, r.g[i], t->p.n, &a, lr, ++t->updates, t->p.decay, scale);
+	}
+	clamp_scale();
+	for (int i = 0; i < r.s.n && o.ema > 0; i++)
+		dc_ema(r.s.t[i].ema, r.s.t[i].w, r.s.t[i].p.n, o.ema);
+}
+
+/* A gradient is not finite: the state before it is kept for looking at, or the batch is passed over. */
+static int
+refuse(void)
+{
+	unsigned long long step = r.s.step + 1;
+	char name[40];
+
+	clear_progress();
+	if (!strcmp(o.nan, "skip")) {
+		dc_warn("step %llu: the gradient of %s is not finite: batch skipped", step, r.p.bad);
+		r.refused++;
+		return 0;
+	}
+	snprintf(name, sizeof(name), "bad-%08llu", step);
+	DC_TRY(dc_state_write(&r.s, o.run, name));
+	return dc_err_set("step %llu: the gradient of %s is not finite; %s/%s has the state before it (--nan skip passes over "
+	    "such batches)", step, r.p.bad, o.run, name);
+}
+
+static int
+apply(void)
+{
+	double lr = dc_schedule_lr(&(struct dc_schedule){ o.lr, o.lr_start, o.warmup, o.steps }, r.s.step);
+	double norm = sqrt(r.p.sum), scale = logit_scale();
+
+	update(lr, norm);
+	fold_stats();
+	r.s.step++;
+	return log_step(lr, scale, norm);
+}
+
+static int
+finish_step(void)
+{
+	int done = !r.p.skip && !r.p.bad;
+
+	if (r.p.position < 0)
+		return dc_frame_err(&r.f, "no frame of step %llu carried the position", (unsigned long long)r.s.step);
+	if (!r.p.skip && !r.p.n_gradients)
+		return dc_frame_err(&r.f, "no gradient came in step %llu", (unsigned long long)r.s.step);
+	if (r.p.bad)
+		DC_TRY(refuse());
+	else if (done)
+		DC_TRY(apply());
+	if (r.s.nn_queue)
+		dc_state_push(&r.s, r.p.enqueue, r.p.n_enqueue);
+	r.s.position = r.p.position;
+	r.p.begun = 0;
+	if (done && o.save_every && r.s.step % (uint64_t)o.save_every == 0)
+		DC_TRY(checkpoint());
+	return send_parameters();
+}
+
+static int
+on_gradients(void)
+{
+	double wait_s;
+	int last = 0;
+
+	DC_TRY(check_step());
+	if (!r.p.begun)
+		return dc_frame_err(&r.f, "no dfeatures of this step has gone to the loop");
+	DC_TRY(take_gradients());
+	DC_TRY(take_stats());
+	DC_TRY(take_position());
+	if (dc_frame_get(&r.f, "wait_s")) {
+		DC_TRY(dc_frame_double(&r.f, "wait_s", &wait_s));
+		r.p.wait_s += wait_s;
+	}
+	if (dc_frame_get(&r.f, "last"))
+		DC_TRY(dc_frame_bool(&r.f, "last", &last));
+	return last ? finish_step() : DC_FRAME;
+}
+
+/* --- the ring --- */
+
+static int
+on_frame(void)
+{
+	if (!strcmp(r.f.kind, "dfeatures"))
+		return on_dfeatures();
+	if (!strcmp(r.f.kind, "gradients"))
+		return on_gradients();
+	if (!strcmp(r.f.kind, "reduce"))
+		return dc_frame_pass(&r.loop, &r.f);
+	if (!strcmp(r.f.kind, "stop"))
+		stopping = 1;
+	else if (strcmp(r.f.kind, "end"))
+		r.dropped++;
+	return DC_FRAME;
+}
+
+/* Stop between two steps: checkpoint, tell dc-encode, and let what is still coming run out. */
+static int
+stop_here(void)
+{
+	if (checkpoint() < 0) {
+		dc_warn("%s", dc_err());
+		return DC_EXIT_FAIL;
+	}
+	if (dc_frame_write(&r.loop, "stop", r.s.step, &r.b) == DC_FRAME) {
+		r.in.n_watch = 0;   /* dc-encode may leave the loop now */
+		while (!r.in.ended && dc_frame_read(&r.in, &r.f) == DC_FRAME)
+			r.dropped++;
+	}
+	return DC_EXIT_OK;
+}
+
+static int
+end_here(void)
+{
+	if (r.p.begun) {
+		dc_warn("<stdin>: end in the middle of step %llu", (unsigned long long)r.s.step);
+		return DC_EXIT_FAIL;
+	}
+	if (checkpoint() < 0 || dc_frame_pass(&r.loop, &r.f) == DC_FAIL) {
+		dc_warn("%s", dc_err());
+		return DC_EXIT_FAIL;
+	}
+	return DC_EXIT_OK;
+}
+
+static int
+run(void)
+{
+	int io = send_state();
+
+	if (io == DC_FRAME)
+		io = send_parameters();
+	while (io == DC_FRAME) {
+		if (stopping && !r.p.begun)
+			return stop_here();
+		io = dc_frame_read(&r.in, &r.f);
+		if (io == DC_OTHER) {
+			take_wake();
+			io = DC_FRAME;
+			continue;
+		}
+		if (io == DC_FRAME)
+			io = on_frame();
+		if (io == DC_FRAME && r.in.ended)
+			return end_here();
+	}
+	clear_progress();
+	return dc_io_status(&r.in, io);
+}
+
+static void
+remove_shm(void)
+{
+	dc_shm_remove(&r.shm);
+}
+
+/* A closed standard descriptor must not become one of ours. */
+static void
+fill_descriptors(void)
+{
+	int fd;
+
+	if (fcntl(STDOUT_FILENO, F_GETFD) < 0)
+		r.row_fd = -1;
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void
+check_opts(int argc, int first)
+{
+	if (first < argc)
+		dc_die_usage("%s: no operand is taken", dc_progname);
+	if (!o.run)
+		dc_die_usage("--run is needed");
+	if (!o.loop && !o.print)
+		dc_die_usage("--loop is needed");
+	if (!dc_opts_given("lr-start"))
+		o.lr_start = o.lr / 10;
+	if (o.steps && o.warmup > o.steps && dc_opts_given("warmup"))
+		dc_die_usage("--warmup %lld is longer than --steps %lld", (long long)o.warmup, (long long)o.steps);
+	if (o.steps && o.warmup > o.steps)
+		o.warmup = o.steps;
+}
+
+static void
+show_end(int status)
+{
+	r.progress.done = r.s.step;
+	dc_progress_end(&r.progress, r.s.step - r.progress.first, o.verbose && status != DC_EXIT_NEIGHBOUR);
+	if (o.verbose && (r.dropped || r.refused))
+		dc_warn("%llu frames dropped, %llu batches refused", (unsigned long long)r.dropped, (unsigned long long)r.refused);
+}
+
+int
+main(int argc, char *argv[])
+{
+	int status;
+
+	dc_main_init("dc-step");
+	fill_descriptors();
+	check_opts(argc, dc_opts_parse(argc, argv, "--run RUN --loop FIFO [options]",
+	    "updates the parameters from gradients, keeps checkpoints and the log", table));
+	if (o.print)
+		return print_state();
+
+	catch_signals();
+	lock_run();
+	atexit(remove_shm);
+	load();
+	open_log();
+	if ((status = open_loop()) < 0) {
+		dc_in_init(&r.in, STDIN_FILENO, "<stdin>");
+		dc_in_watch(&r.in, r.loop.fd, 0);
+		dc_in_watch(&r.in, wake[0], POLLIN);
+		dc_progress_init(&r.progress, "steps", r.s.step, (uint64_t)o.steps);
+		r.progress.on = r.progress.on && !isatty(STDOUT_FILENO);
+		status = run();
+		show_end(status);
+		close(r.loop.fd);
+	}
+	dc_frame_free(&r.f);
+	dc_body_free(&r.b);
+	return status;
+}
