@@ -37,6 +37,7 @@ struct masked {
 struct fused { int on, row, n, part; dc_real *y; size_t y_cap; int32_t *off; int off_cap; };
 
 struct dc_enc_private {
+	struct dc_weight *weights;   /* a copy of the caller's list: the SimSiam heads point into it */
 	struct dc_vit vit;
 	struct dc_text_tower text;
 	struct dc_simsiam *simsiam;
@@ -197,12 +198,14 @@ struct dc_enc *
 dc_enc_new(const struct dc_config *c, const struct dc_weight *weights, int n_weights, int train)
 {
 	struct dc_enc *e;
-	struct finder f = { weights, n_weights, 0, 0 };
+	struct finder f = { .n = n_weights };
 
 	if (check(c) < 0)
 		return NULL;
 	e = dc_xcalloc(1, sizeof(*e));
 	e->p = dc_xcalloc(1, sizeof(*e->p));
+	f.w = e->p->weights = dc_xcalloc((size_t)n_weights, sizeof(*weights));
+	memcpy(e->p->weights, weights, (size_t)n_weights * sizeof(*weights));
 	e->c = *c;
 	e->T = c->text.context_length;
 	e->p->train = train;
@@ -232,6 +235,7 @@ dc_enc_free(struct dc_enc *e)
 	free(e->mlm_nll);
 	free(e->d_mlm_nll);
 	dc_simsiam_free(p->simsiam);
+	free(p->weights);
 	free(p->vit.blocks.block);
 	free(p->text.blocks.block);
 	free(p->mlm.target);
