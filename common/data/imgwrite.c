@@ -91,7 +91,7 @@ dc_image_encode(enum dc_imgformat f, int quality, const uint8_t *rgb, int width,
 }
 
 int
-dc_image_format(const char *path, enum dc_imgformat *f)
+dc_image_format_of_name(const char *path, enum dc_imgformat *f)
 {
 	const char *dot = strrchr(path, '.');
 
@@ -136,7 +136,7 @@ dc_image_save(const char *path, const uint8_t *rgb, int width, int height)
 	size_t n;
 	int r;
 
-	DC_TRY(dc_image_format(path, &f));
+	DC_TRY(dc_image_format_of_name(path, &f));
 	if (dc_image_encode(f, 92, rgb, width, height, &p, &n) < 0)
 		return dc_err_prefix("%s", path);
 	r = save_bytes(path, p, n);

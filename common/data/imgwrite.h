@@ -14,7 +14,7 @@ enum dc_imgformat { DC_JPEG, DC_PNG };
 int dc_image_encode(enum dc_imgformat f, int quality, const uint8_t *rgb, int width, int height,
     unsigned char **out, size_t *bytes) DC_MUST_USE;
 /* The format that a file name's extension asks for: .jpg .jpeg .png, in any case. -1 with a message otherwise. */
-int dc_image_format(const char *path, enum dc_imgformat *f) DC_MUST_USE;
+int dc_image_format_of_name(const char *path, enum dc_imgformat *f) DC_MUST_USE;
 /* Encode and write "PATH.part", then rename: a file of that name is always whole. */
 int dc_image_save(const char *path, const uint8_t *rgb, int width, int height) DC_MUST_USE;
 
