@@ -55,6 +55,9 @@ dc_progress_end(struct dc_progress *p, uint64_t batches, int verbose)
 		return;
 	getrusage(RUSAGE_SELF, &u);
 	cpu = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
-	fprintf(stderr, "%s: %" PRIu64 " %s, %" PRIu64 " batches, %.4g %s/s, %.2f s real, %.2f s CPU, %ld MB\n", dc_progname,
-	    p->done - p->first, p->unit, batches, rate(p, now), p->unit, now - p->start, cpu, u.ru_maxrss / 1024);
+	fprintf(stderr, "%s: %" PRIu64 " %s, ", dc_progname, p->done - p->first, p->unit);
+	if (batches)
+		fprintf(stderr, "%" PRIu64 " batches, ", batches);
+	fprintf(stderr, "%.4g %s/s, %.2f s real, %.2f s CPU, %ld MB\n", rate(p, now), p->unit, now - p->start, cpu,
+	    u.ru_maxrss / 1024);
 }

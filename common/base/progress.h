@@ -17,7 +17,8 @@ struct dc_progress {
 void dc_progress_init(struct dc_progress *p, const char *unit, uint64_t first, uint64_t total);
 /* At most five lines a second: "dc-decode: 1280/6000 samples, 512/s, ETA 0:09". */
 void dc_progress_to(struct dc_progress *p, uint64_t done);
-/* Clear the line. With verbose: "dc-decode: 6000 samples, 93 batches, 512 samples/s, 11.7 s real, 20.1 s CPU, 85 MB". */
+/* Clear the line. With verbose (batches 0: not said): "dc-decode: 6000 samples, 93 batches, 512 samples/s, 11.7 s real,
+ * 20.1 s CPU, 85 MB". */
 void dc_progress_end(struct dc_progress *p, uint64_t batches, int verbose);
 
 #endif

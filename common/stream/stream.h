@@ -61,6 +61,7 @@ struct dc_frame {
 	uint64_t number, offset;  /* this frame's number in its stream (from 1) and its byte offset, for messages */
 	msgpack_zone zone; msgpack_object root; int parsed;
 	const char *in_name;
+	unsigned char head[64], tail[9]; int n_head, n_tail; /* header and trailer as they came, for dc_frame_pass */
 };
 
 struct dc_in {
@@ -96,6 +97,7 @@ void dc_frame_move(struct dc_frame *f, struct dc_frame *from);
 int dc_out_init(struct dc_out *out, int fd, const char *name) DC_MUST_USE;
 /* DC_FRAME, DC_FAIL or DC_GONE. */
 int dc_frame_write(struct dc_out *out, const char *kind, uint64_t step, struct dc_body *b) DC_MUST_USE;
+/* The very bytes that were read. */
 int dc_frame_pass(struct dc_out *out, const struct dc_frame *f) DC_MUST_USE;
 
 /* --- values of a frame. Each returns 0, or -1 with a message naming stream, frame, kind and key. --- */

@@ -134,7 +134,7 @@ align(struct dc_frame *f, struct dc_tensor *t)
 	uintptr_t p = (uintptr_t)t->data;
 	char *copy;
 
-	if (!(p & (types[t->type].size - 1)))
+	if (!(p & 63))
 		return 0;
 	if (!(copy = msgpack_zone_malloc_no_align(&f->zone, t->bytes + 64)))
 		return dc_err_set("out of memory");
