@@ -407,7 +407,7 @@ put_array(struct dc_show *s, struct dc_frame *f, const char *key, const msgpack_
 		return;
 	for (size_t i = 0; i < n; i++)
 		strings += p[i].type == MSGPACK_OBJECT_STR;
-	fprintf(s->fp, strings && strings == n ? "%zu strings\n" : "%zu values\n", n);
+	fprintf(s->fp, "%zu %s%s\n", n, all_tensors(o) ? "tensor" : strings && strings == n ? "string" : "value", n == 1 ? "" : "s");
 	for (size_t i = 0; i < shown(s, n); i++) {
 		indent(s, depth + 1);
 		put_value(s, f, key, &p[i], depth + 1);
@@ -435,7 +435,7 @@ put_map(struct dc_show *s, struct dc_frame *f, const msgpack_object *o, int dept
 		putc('\n', s->fp);
 		return;
 	}
-	fprintf(s->fp, "%zu entries\n", n);
+	fprintf(s->fp, "%zu %s\n", n, n == 1 ? "entry" : "entries");
 	for (size_t i = 0; i < shown(s, n); i++) {
 		k = text_of(&p[i].key);
 		indent(s, depth + 1);
