@@ -47,6 +47,14 @@ dc_bpe_byte_put(char *out, unsigned char byte)
 	return dc_utf8_put(out, point[byte]);
 }
 
+void
+dc_bpe_byte_ids(uint16_t id[256])
+{
+	uint16_t point[256];
+
+	byte_tables(point, id);
+}
+
 /* --- the file --- */
 
 /* Read a's one entry to its end. The bytes so far are in *out, to be freed, in any case. */
@@ -604,12 +612,13 @@ dc_bpe_encode(struct dc_bpe_coder *c, const char *s, size_t n, int32_t *ids, siz
 int
 dc_bpe_row(struct dc_bpe_coder *c, const char *s, size_t n, int32_t *row, int T)
 {
-	int k = 1 + (int)dc_bpe_encode(c, s, n, row + 1, (size_t)T - 2);
+	int k = 1 + (int)dc_bpe_encode(c, s, n, row + 1, (size_t)T - 1), cut = k == T;
 
+	k -= cut;
 	row[0] = c->b->start;
 	row[k] = c->b->end;
 	memset(row + k + 1, 0, (size_t)(T - k - 1) * sizeof *row);
-	return k + 1;
+	return k + 1 + cut;
 }
 
 /* --- decoding --- */

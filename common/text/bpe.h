@@ -57,7 +57,8 @@ void dc_bpe_coder_free(struct dc_bpe_coder *c);
 size_t dc_bpe_encode(struct dc_bpe_coder *c, const char *s, size_t n, int32_t *ids, size_t max);
 /* The same for one word of any bytes, not cleaned, not split. */
 size_t dc_bpe_encode_word(struct dc_bpe_coder *c, const char *s, size_t n, int32_t *ids, size_t max);
-/* CLIP's row of T >= 2 ids: start, at most T-2 of the text's, end, then padding. Return the ids without padding. */
+/* CLIP's row of T >= 2 ids: start, at most T-2 of the text's, end, then padding. Return the ids without padding, T + 1
+ * where the text was cut. */
 int dc_bpe_row(struct dc_bpe_coder *c, const char *s, size_t n, int32_t *row, int T);
 
 /* The text of ids, to be freed: start tokens are left out, the first end token ends it, the mask is "<|mask|> ", ids
@@ -75,5 +76,7 @@ const char *dc_split_next(struct dc_split *s, const char *text, size_t n, size_t
 
 /* The visible character that stands for a byte in the file, as UTF-8; its length (1 or 2). */
 int dc_bpe_byte_put(char *out, unsigned char byte);
+/* Each byte's id inside a word; at its end 256 more. */
+void dc_bpe_byte_ids(uint16_t id[256]);
 
 #endif
