@@ -19,8 +19,13 @@ noise(int w, int h)
 	const size_t n = (size_t)w * (size_t)h * 3;
 	uint8_t *p = dc_xmalloc(n);
 
-	for (size_t i = 0; i < n; i++)
-		p[i] = (uint8_t)((i + 1) * (2654435761u + (uint64_t)w + 1000 * (uint64_t)h) >> 24);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t x = i + 1000000 * (uint64_t)w + 1000 * (uint64_t)h;
+
+		x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+		x = (x ^ x >> 27) * 0x94d049bb133111eb;
+		p[i] = (uint8_t)(x >> 56);
+	}
 	return p;
 }
 

@@ -274,11 +274,11 @@ take_image(struct augment *a, struct dc_frame *f, size_t i, const msgpack_object
 static int
 take_images(struct augment *a, struct dc_frame *f)
 {
-	const msgpack_object *object;
+	const msgpack_object *array;
 	struct dc_tensor t;
 	size_t n_keys;
 
-	DC_TRY(dc_frame_array(f, "image", &object, &a->n));
+	DC_TRY(dc_frame_array(f, "image", &array, &a->n));
 	DC_TRY(dc_frame_tensor(f, "id", DC_U64, 1, &t));
 	a->id = t.data;
 	if (t.n != a->n || !t.data)
@@ -293,7 +293,7 @@ take_images(struct augment *a, struct dc_frame *f)
 	a->sample = dc_xcalloc(a->n, sizeof *a->sample);
 	a->encoded = 0;
 	for (size_t i = 0; i < a->n; i++)
-		DC_TRY(take_image(a, f, i, &object[i]));
+		DC_TRY(take_image(a, f, i, &array->via.array.ptr[i]));
 	return 0;
 }
 

@@ -13,9 +13,11 @@ assert int(PIL.__version__.split('.')[0]) >= 13, PIL.__version__
 
 
 def noise(w, h):
-    """The generated image of a size: byte i is the top byte of (i + 1) * (2654435761 + w + 1000 h) modulo 2^32."""
-    i = np.arange(1, w * h * 3 + 1, dtype=np.uint64) * np.uint64(2654435761 + w + 1000 * h)
-    return Image.fromarray(((i >> np.uint64(24)) & np.uint64(255)).astype(np.uint8).reshape(h, w, 3))
+    """The generated image of a size: byte i is the top byte of the SplitMix64 finaliser of i + 1000000 w + 1000 h."""
+    x = np.arange(w * h * 3, dtype=np.uint64) + np.uint64(1000000 * w + 1000 * h)
+    x = (x ^ x >> np.uint64(30)) * np.uint64(0xbf58476d1ce4e5b9)
+    x = (x ^ x >> np.uint64(27)) * np.uint64(0x94d049bb133111eb)
+    return Image.fromarray((x >> np.uint64(56)).astype(np.uint8).reshape(h, w, 3))
 
 
 def fnv(im):
