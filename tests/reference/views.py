@@ -62,6 +62,8 @@ def make(mode, tars):
         if mode == 'broken':
             images[0] = images[0][:40]
             images[3] = np.frombuffer(b'no image at all', np.uint8)
+            images[5] = np.zeros(0, np.uint8)
+            images[6] = part[6][1]
         # the last part but one image has two captions each, the last image none: C captions for N images
         captions, of = [c for _, _, c in part], list(range(n))
         if step == 0:
@@ -221,7 +223,7 @@ def reverse():
 def broken(samples, views):
     gone = 0
     for a, b in pairs(samples, views):
-        kept = np.array([i for i in range(len(a['image'])) if i not in (0, 3)], dtype=int)
+        kept = np.array([i for i in range(len(a['image'])) if i not in (0, 3, 5)], dtype=int)
         gone += len(a['image']) - len(kept)
         check_rows(a, b, kept)
         assert all(len(b[k]) == len(kept) for k in b if k.startswith(('image.', 'trace.')) and k != 'trace.eda'
