@@ -1,0 +1,78 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# dc-recall and dc-zeroshot on features made in Python, against sorting in numpy.
+. "${0%/*}/lib.sh"
+need_python
+py() { "$PYTHON" "$top/tests/reference/score_streams.py" "$@"; }
+score() { # score STATUS DESCRIPTION STREAM COMMAND...: the stream comes through a pipe, stdout is kept in table
+	code=$1 desc=$2 stream=$3; shift 3
+	py make "$stream" >in.dcs || exit 99
+	got=0
+	cat in.dcs | "$@" >table 2>err || got=$?
+	cp table out
+	[ "$got" -eq "$code" ] || echo "exit $got, wanted $code: $stream $*" >>err
+	[ "$got" -eq "$code" ]; ok $? "$desc"
+}
+right() { py "$1" <table >out 2>err; ok $? "$2"; }
+
+run 0 'dc-recall --help' dc-recall --help
+run 2 'dc-recall takes no operand' dc-recall x
+score 0 'several captions per image, in parts' parts dc-recall --tsv
+! [ -s err ]; ok $? 'nothing on stderr'
+right recall 'recalls, ranks, errors and chance as by sorting'
+mv table parts.tsv
+score 0 'in one frame' whole dc-recall --tsv
+check 'the same table' cmp table parts.tsv
+score 0 'for people' whole dc-recall
+said '^70 images, 110 captions$' 'counts'
+said '^image -> text  R@1  ' 'recalls'
+score 0 'all features equal' same dc-recall --tsv
+said '^image -> text	R@5	0.500000	[0-9.]*	0.500000	0.00	10$' 'is chance: image -> text'
+said '^text -> image	R@1	0.100000	[0-9.]*	0.100000	0.00	10$' 'is chance: text -> image'
+said '^text -> image	mean rank	5.5000' 'and the mean rank half way'
+score 0 '-v' whole dc-recall -v
+said '^dc-recall: 1 frames, 70 images, 110 captions' 'counts on stderr'
+score 1 'fewer captions than images' few dc-recall
+said '9 captions for 10 images and no caption_image' 'needs caption_image'
+score 1 'two epochs' twice dc-recall
+said 'image id 0 comes twice' 'are refused'
+score 1 'caption_image outside' outside dc-recall
+said 'caption_image 70: outside' 'is named'
+score 1 'NaN' nan dc-recall
+said 'image_features.0: row 1 is not finite' 'is named with its row'
+score 1 'an empty stream' nothing dc-recall
+score 1 'texts only' textonly dc-recall
+said 'image_features.0' 'names what is missing'
+score 3 'no end, from a pipe' noend dc-recall
+! [ -s err ] && ! [ -s table ]; ok $? 'says nothing and prints no table'
+
+i=0; while [ $i -lt 7 ]; do echo "name$i"; i=$((i + 1)); done >names
+py make prompts >prompts.dcs
+py make shuffled >shuffled.dcs
+run 0 'dc-zeroshot --help' dc-zeroshot --help
+run 2 'dc-zeroshot needs --classes' dc-zeroshot
+score 1 'a missing file' parts dc-zeroshot --classes none.dcs
+said 'none.dcs: No such file' 'is named'
+score 0 'classes by names' parts dc-zeroshot --classes prompts.dcs --names names --per-class --tsv
+right zeroshot 'top-1, top-5, mean per class and every class as in numpy'
+mv table by-names.tsv
+score 0 'classes by templates, prompts in another order' parts dc-zeroshot --classes shuffled.dcs --templates 3 --names names \
+	--per-class --tsv
+check 'the same table' cmp table by-names.tsv
+score 0 'for people' whole dc-zeroshot --classes prompts.dcs --templates 3 -v
+said '^69 images, 7 classes, 21 prompts$' 'counts'
+said '1 without a label' 'says how many had no label'
+score 1 'templates that do not divide' parts dc-zeroshot --classes prompts.dcs --templates 4
+said '21 prompts are not a multiple of 4 templates' 'are an error'
+score 1 'names that do not fit' parts dc-zeroshot --classes prompts.dcs --templates 1 --names names
+said 'names: 7 names for 21 classes' 'are an error'
+score 1 'a label without class' label dc-zeroshot --classes prompts.dcs --templates 3
+said 'label 7, but there are 7 classes' 'is named'
+score 1 'no labels' unlabelled dc-zeroshot --classes prompts.dcs --templates 3
+py make line_twice >twice.dcs
+score 1 'a line that comes twice' parts dc-zeroshot --classes twice.dcs
+said 'twice.dcs: ' 'is an error'
+py make noend >cut.dcs
+score 1 'a class file without end' parts dc-zeroshot --classes cut.dcs
+run 1 'a full output device' sh -c 'dc-recall <in.dcs >/dev/full'
+done_testing
