@@ -32,8 +32,9 @@ dc_recipe_find(struct dc_recipe *r, const char *name)
 	for (size_t i = 0; i < sizeof recipes / sizeof *recipes; i++)
 		if (!strcmp(recipes[i].name, name)) {
 			*r = recipes[i];
-			for (int v = r->n_views; v < DC_VIEWS_MAX; v++)
-				r->view[v] = r->view[v - 1];
+			for (int v = 1; v < DC_VIEWS_MAX; v++)
+				if (v >= r->n_views)
+					r->view[v] = r->view[v - 1];
 			return 0;
 		}
 	return dc_err_set("no recipe '%s'", name);
