@@ -59,7 +59,7 @@ def samples(want):
     if set(seen) != set(want):
         sys.exit("%d captions came, wanted %d; missing: %s" % (len(seen), len(want), sorted(set(want) - set(seen))[:5]))
     for k in want:
-        if seen[k].strip() != want[k].strip():
+        if seen[k].strip() != want[k].lstrip('\ufeff').strip():
             sys.exit("%s: got %r, wanted %r" % (k, seen[k], want[k]))
 
 
