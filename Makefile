@@ -93,7 +93,7 @@ asan:   ## every test under the address and undefined-behaviour sanitizers
 lint: deps   ## man pages, shell, and C by two compilers and cppcheck
 	mandoc -T lint -W warning man/*.[157]
 	shellcheck -S warning pipelines/*.sh pipelines/examples/*.sh .ci/run
-	shellcheck -s sh -S warning -e SC1091 tests/*.t tests/lib.sh
+	shellcheck -s sh -S warning -x -P tests tests/*.t tests/lib.sh
 	$(MAKE) -s -j$(JOBS) B=build/lint-gcc CC=gcc WARN='$(WARN) -Werror' all tests-build
 	$(MAKE) -s -j$(JOBS) B=build/lint-clang CC=clang CFLAGS='-O1 $(MARCH)' WARN='$(WARN) -Werror' lint-objects
 	cppcheck -q --error-exitcode=1 --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem \
