@@ -71,6 +71,10 @@ loss 1 'float64' double
 said 'image_features.0: wanted f32' 'is refused'
 loss 1 'no logit_scale' noscale
 said 'logit_scale' 'is named'
+loss 1 'a head that is missing' heads
+said 'simsiam_p.1' 'is named'
+loss 1 'or missing in one part' heads_part
+said 'simsiam_p.1 is \[5,5\] in all, wanted \[6,5\]' 'is named'
 loss 1 'parts out of order' order
 said 'part 1 of 2, wanted part 0 of 2' 'are named'
 loss 1 'parts of two steps' steps

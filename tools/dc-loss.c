@@ -213,29 +213,50 @@ append(struct matrix *m, struct dc_frame *f, int k, const struct dc_tensor *t)
 	return 0;
 }
 
-/* One part: each wanted tensor, all with as many rows and (views of one thing) columns. */
+/* One tensor of a part. The heads' are not there where a batch is too small for a batch norm, and the numbers that are
+ * not per sample come with the first part; whether all is there in the end, check_whole() says. */
+static int
+take_input(struct loss *s, struct dc_frame *f, int k, const struct dc_tensor *like)
+{
+	struct dc_tensor t;
+
+	if (!dc_frame_get(f, key[k]) && ((k >= Z1 && k <= P2 && like->shape[0] < 2) || (k == NLL && s->part > 0)))
+		return 0;
+	DC_TRY(dc_frame_tensor(f, key[k], DC_REAL_TYPE, k == NLL ? 1 : 2, &t));
+	if (!t.data && t.n)
+		return dc_frame_err(f, "%s: by reference, must be by value", key[k]);
+	if (k != NLL && (t.shape[0] != like->shape[0] || (t.n && k < Z1 && t.shape[1] != like->shape[1])))
+		return dc_frame_err(f, "%s is [%lld,%lld], wanted [%lld,%lld]", key[k], (long long)t.shape[0],
+		    (long long)t.shape[1], (long long)like->shape[0], (long long)(k < Z1 ? like->shape[1] : t.shape[1]));
+	if (t.ndim == 2 && t.shape[0] > 0 && (t.shape[1] < 1 || t.shape[1] > 1 << 20))
+		return dc_frame_err(f, "%s has %lld columns", key[k], (long long)t.shape[1]);
+	return append(&s->in[k], f, k, &t);
+}
+
 static int
 take_part(struct loss *s, struct dc_frame *f)
 {
-	struct dc_tensor t[INPUTS];
+	struct dc_tensor first;
 
-	for (int k = 0; k < INPUTS; k++) {
-		if (!s->wanted[k])
-			continue;
-		DC_TRY(dc_frame_tensor(f, key[k], DC_REAL_TYPE, k == NLL ? 1 : 2, &t[k]));
-		if (!t[k].data && t[k].n)
-			return dc_frame_err(f, "%s: by reference, must be by value", key[k]);
-		const int like = k >= Z1 ? Z1 : I1;
-		if (k != NLL && (t[k].shape[0] != t[I1].shape[0] || (t[k].n && t[k].shape[1] != t[like].shape[1])))
-			return dc_frame_err(f, "%s is [%lld,%lld], wanted [%lld,%lld]", key[k], (long long)t[k].shape[0],
-			    (long long)t[k].shape[1], (long long)t[I1].shape[0], (long long)t[like].shape[1]);
-		if (t[k].ndim == 2 && t[k].shape[0] > 0 && (t[k].shape[1] < 1 || t[k].shape[1] > 1 << 20))
-			return dc_frame_err(f, "%s has %lld columns", key[k], (long long)t[k].shape[1]);
-		DC_TRY(append(&s->in[k], f, k, &t[k]));
-	}
+	DC_TRY(dc_frame_tensor(f, key[I1], DC_REAL_TYPE, 2, &first));
+	for (int k = 0; k < INPUTS; k++)
+		if (s->wanted[k])
+			DC_TRY(take_input(s, f, k, &first));
 	if (s->in[I1].rows > 1 << 24)
 		return dc_frame_err(f, "a batch of more than %d samples", 1 << 24);
 	return dc_frame_double(f, "logit_scale", &s->logit_scale);
+}
+
+static int
+check_whole(const struct loss *s, struct dc_frame *f)
+{
+	for (int k = 0; k < NLL; k++) {
+		const struct matrix *m = &s->in[k], *like = &s->in[k < Z1 ? I1 : Z1];
+		if (s->wanted[k] && (m->rows != s->in[I1].rows || m->cols != like->cols))
+			return dc_frame_err(f, "%s is [%lld,%lld] in all, wanted [%lld,%lld]", key[k], (long long)m->rows,
+			    (long long)m->cols, (long long)s->in[I1].rows, (long long)like->cols);
+	}
+	return 0;
 }
 
 static int
@@ -282,9 +303,9 @@ write_skip(struct loss *s, struct dc_out *out)
 }
 
 static void
-put_rows(struct dc_body *b, const char *name, const dc_real *p, int ndim, int64_t from, int64_t to, int64_t cols)
+put_rows(struct dc_body *b, const char *name, const dc_real *p, int64_t from, int64_t to, int64_t cols)
 {
-	dc_put_data(b, name, DC_REAL_TYPE, ndim, (int64_t[]){ to - from, cols }, p + from * cols);
+	dc_put_data(b, name, DC_REAL_TYPE, 2, (int64_t[]){ to - from, cols }, p + from * cols);
 }
 
 static void
@@ -305,18 +326,21 @@ put_values(struct dc_body *b, const struct dc_loss_out *r)
 	dc_put_double(b, "t2i", r->accuracy_t2i);
 }
 
-/* Part i of n: its share of the rows of every gradient and of nn_enqueue, and all of the values. */
+/* Part i of n: its share of the rows of every gradient and of nn_enqueue; with the first, what is not per sample. */
 static int
 write_part(struct loss *s, const struct dc_loss_out *r, int64_t i, int64_t n, struct dc_out *out)
 {
-	for (int k = 0; k < INPUTS; k++) {
+	for (int k = 0; k < NLL; k++) {
 		const struct matrix *m = &s->d[k];
 		if (s->wanted[k] && k != Z1 && k != Z2)
-			put_rows(&s->b, key[k], m->p, k == NLL ? 1 : 2, m->rows * i / n, m->rows * (i + 1) / n, m->cols);
+			put_rows(&s->b, key[k], m->p, m->rows * i / n, m->rows * (i + 1) / n, m->cols);
 	}
 	if (r->nn_enqueue)
-		put_rows(&s->b, "nn_enqueue", r->nn_enqueue, 2, r->n_enqueue * i / n, r->n_enqueue * (i + 1) / n, s->q.D);
-	put_values(&s->b, r);
+		put_rows(&s->b, "nn_enqueue", r->nn_enqueue, r->n_enqueue * i / n, r->n_enqueue * (i + 1) / n, s->q.D);
+	if (i == 0 && s->wanted[NLL])
+		dc_put_data(&s->b, key[NLL], DC_REAL_TYPE, 1, &s->d[NLL].rows, s->d[NLL].p);
+	if (i == 0)
+		put_values(&s->b, r);
 	if (s->has_position)
 		dc_put_int(&s->b, "position", s->position);
 	if (n > 1)
@@ -329,7 +353,7 @@ rows_per_frame(const struct loss *s)
 {
 	int64_t bytes = 0, N = s->in[I1].rows;
 
-	for (int k = 0; k < INPUTS; k++)
+	for (int k = 0; k < NLL; k++)
 		bytes += s->wanted[k] ? s->in[k].rows * s->in[k].cols * (int64_t)sizeof(dc_real) : 0;
 	bytes = (bytes + 2 * N * s->q.D * (int64_t)sizeof(dc_real)) / N + 1;
 	return o.rows ? o.rows : bytes < 1 << 29 ? (1 << 29) / bytes : 1;
@@ -416,6 +440,7 @@ on_features(void *arg, struct dc_frame *f, struct dc_out *out)
 		dc_progress_to(&s->progress, s->samples);
 	if (s->in[I1].rows < 2)
 		return write_skip(s, out);
+	DC_TRY(check_whole(s, f));
 	queue_of_our_own(s);
 	in.N = (int)s->in[I1].rows;
 	in.D = (int)s->in[I1].cols;
