@@ -5,6 +5,7 @@
 
 #include "base/util.h"
 #include "nn/gemm.h"
+#include "nn/vmath.h"
 
 enum { COLUMNS = 32 };   /* columns that one thread takes at a time */
 
@@ -79,7 +80,7 @@ row_add(struct dc_lse *s, const dc_real *l, int n, int64_t first)
 		}
 	}
 	for (int j = 0; j < n; j++)
-		sum += dc_rexp(l[j] - s->max);
+		sum += dc_vexp(l[j] - s->max);
 	s->sum = (s->sum > 0 ? s->sum * exp((double)was - s->max) : s->sum) + sum;   /* NaN stays */
 }
 
@@ -103,7 +104,7 @@ columns_add(struct dc_lse *s, const dc_real *l, int n_c, const struct tile *x)
 	}
 	for (int i = 0; i < x->n_i; i++)
 		for (int c = 0; c < n_c; c++)
-			sum[c] += dc_rexp(l[(size_t)i * x->n_j + c] - s[c].max);
+			sum[c] += dc_vexp(l[(size_t)i * x->n_j + c] - s[c].max);
 	for (int c = 0; c < n_c; c++)
 		s[c].sum = (s[c].sum > 0 ? s[c].sum * exp((double)was[c] - s[c].max) : s[c].sum) + sum[c];
 }
@@ -159,10 +160,10 @@ gradient_row(const struct dc_tiles *t, const struct dc_contrast *p, dc_real *l, 
 	double ds = 0;
 
 	for (int j = 0; j < x->n_j; j++) {
-		dc_real g = w * r * dc_rexp(l[j] - max);
+		dc_real g = w * r * dc_vexp(l[j] - max);
 		ds += g * (l[j] - own);
 		if (p->both) {
-			dc_real q = w * t->rb[x->j0 + j] * dc_rexp(l[j] - t->b[x->j0 + j].max);
+			dc_real q = w * t->rb[x->j0 + j] * dc_vexp(l[j] - t->b[x->j0 + j].max);
 			ds += q * (l[j] - t->own[x->j0 + j]);
 			g += q;
 		}

@@ -5,6 +5,7 @@
 
 #include "base/util.h"
 #include "nn/gemm.h"
+#include "nn/vmath.h"
 
 enum { TILE_M = 512, TILE_V = 1024 };   /* 2 MB of logits in float */
 
@@ -39,7 +40,7 @@ lse_add(struct lse *s, dc_real *l, const dc_real *bias, int n_v, int64_t target)
 		max = l[v] > max ? l[v] : max;
 	}
 	for (int v = 0; v < n_v; v++)
-		sum += dc_rexp(l[v] - max);
+		sum += dc_vexp(l[v] - max);
 	s->sum = s->sum * (s->sum > 0 ? exp((double)s->max - max) : 0) + sum;
 	s->max = max;
 	if (target >= 0 && target < n_v)
@@ -85,7 +86,7 @@ static void
 backward_row(dc_real *l, const dc_real *bias, dc_real lse, dc_real dnll, int n_v, int64_t target)
 {
 	for (int v = 0; v < n_v; v++)
-		l[v] = dc_rexp(l[v] + bias[v] - lse) * dnll;
+		l[v] = dc_vexp(l[v] + bias[v] - lse) * dnll;
 	if (target >= 0 && target < n_v)
 		l[target] -= dnll;
 }
