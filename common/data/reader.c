@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "data/reader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+
+/* Shards of one base name are told apart in ids by occurrences that begin at multiples of this. */
+enum { AGAIN = 1 << 20 };
+
+static void
+see_extension(struct dc_reader *r, const char *ext)
+{
+	for (size_t i = 0; i < r->n_extensions; i++)
+		if (!strcmp(r->extension[i], ext))
+			return;
+	if (r->n_extensions < DC_EXTENSIONS_MAX)
+		r->extension[r->n_extensions++] = dc_xstrdup(ext);
+}
+
+/* The images of samples that go unsent are not read: their places are known before their members come. */
+static uint64_t
+keep(void *arg, const char *ext)
+{
+	const struct dc_reader *r = arg;
+	int skipped = r->place && r->usable < r->n_place && r->place[r->usable] < r->before;
+
+	return dc_sources_keep(r->sources, ext, r->images && !skipped);
+}
+
+void
+dc_reader_begin(struct dc_reader *r, int64_t epoch)
+{
+	size_t n = r->shards->n;
+
+	if (!r->order) {
+		r->order = dc_xcalloc(n + 1, sizeof *r->order);
+		r->told = dc_xcalloc(n + 1, 1);
+		dc_shuffle_init(&r->buffer, r->shuffle);
+	}
+	r->at = 0;
+	r->usable = 0;
+	r->epoch = epoch;
+	dc_plan_shards(r->seed, epoch, r->shuffle > 0, n, r->order);
+	dc_shuffle_epoch(&r->buffer, r->seed, epoch);
+}
+
+static int
+open_shard(struct dc_reader *r)
+{
+	struct dc_tar_opts o = { .watch = r->watch, .keep = keep, .arg = r };
+
+	return dc_tar_open(&r->tar, r->shards->path[r->order[r->at]], &o);
+}
+
+/* DC_READER_END, or DC_READER_FAIL for damage that is not to be borne. */
+static int
+close_shard(struct dc_reader *r)
+{
+	uint32_t i = r->order[r->at++];
+	const char *damage = dc_tar_damage(r->tar), *path = r->shards->path[i];
+	int ret = DC_READER_END;
+
+	if (damage && !r->told[i]) {
+		char *text = dc_xasprintf("%s: damaged %s", strcmp(path, "-") ? path : "<stdin>", damage);
+		r->told[i] = 1;
+		r->damage(r->arg, text);
+		if (r->strict)
+			ret = dc_err_set("%s", text);
+		free(text);
+	}
+	dc_tar_close(r->tar);
+	r->tar = NULL;
+	return ret;
+}
+
+/* The group at hand as a sample, or NULL after refusing it. */
+static struct dc_sample *
+make(struct dc_reader *r)
+{
+	struct dc_sample *s = dc_xcalloc(1, sizeof *s);
+	int why;
+
+	r->in++;
+	for (size_t i = 0; i < r->group.n; i++)
+		see_extension(r, r->group.member[i].ext);
+	why = dc_sample_make(s, &r->group, r->sources);
+	s->shard = r->order[r->at];
+	s->epoch = r->epoch;
+	r->bad_labels += s->bad_label;
+	if (why < 0) {
+		s->id = dc_sample_id(r->shards->base[s->shard], s->key,
+		    r->shards->again[s->shard] * AGAIN + r->group.occurrence);
+		r->usable++;
+		return s;
+	}
+	r->refuse(r->arg, s, why, dc_err());
+	dc_sample_free(s);
+	free(s);
+	return NULL;
+}
+
+int
+dc_reader_next(struct dc_reader *r, struct dc_sample **out)
+{
+	struct dc_sample *s;
+	int ret;
+
+	while (r->at < r->shards->n) {
+		if (!r->tar)
+			DC_TRY(open_shard(r));
+		if ((ret = dc_tar_next(r->tar, &r->group)) == DC_TAR_GONE)
+			return DC_READER_GONE;
+		if (ret == DC_TAR_END)
+			DC_TRY(close_shard(r));
+		else if ((s = make(r)) && (*out = dc_shuffle_push(&r->buffer, s)))
+			return DC_READER_SAMPLE;
+	}
+	return (*out = dc_shuffle_drain(&r->buffer)) ? DC_READER_SAMPLE : DC_READER_END;
+}
+
+size_t
+dc_reader_left(const struct dc_reader *r)
+{
+	return r->buffer.n;
+}
+
+void
+dc_reader_free(struct dc_reader *r)
+{
+	struct dc_sample *s;
+
+	dc_tar_close(r->tar);
+	r->tar = NULL;
+	dc_group_free(&r->group);
+	while (r->buffer.item && (s = dc_shuffle_drain(&r->buffer))) {
+		dc_sample_free(s);
+		free(s);
+	}
+	dc_shuffle_free(&r->buffer);
+	for (size_t i = 0; i < r->n_extensions; i++)
+		free(r->extension[i]);
+	r->n_extensions = 0;
+	free(r->order);
+	free(r->told);
+	r->order = NULL;
+	r->told = NULL;
+}
