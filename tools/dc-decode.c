@@ -17,7 +17,7 @@
 #include "stream/sender.h"
 #include "stream/stream.h"
 
-enum { PART_BYTES = 256 << 20, KEEP_BYTES = 4 << 20 /* of an image buffer between parts */ };
+enum { PART_BYTES = 256 << 20 /* of images in a part, where it has more than one */ };
 
 static struct {
 	int64_t batch, epochs, steps, shuffle, seed, rank, world, skip, jobs, max_pixels;
@@ -305,7 +305,7 @@ send_batch(struct run *r)
 	r->n_items = 0;
 	r->filled = 0;
 	r->batch++;
-	dc_progress_to(&r->progress, r->batch * o.batch);
+	dc_progress_to(&r->progress, r->n.out);
 	return ret;
 }
 
@@ -490,7 +490,7 @@ run_epochs(struct run *r)
 	int64_t epoch, epochs = o.steps && !dc_opts_given("epochs") && !r->shards.has_stdin ? INT64_MAX : o.epochs;
 	int ret = find_start(r, &epoch);
 
-	dc_progress_init(&r->progress, "samples", o.skip * o.batch, o.steps * o.batch);
+	dc_progress_init(&r->progress, "samples", 0, o.steps > o.skip ? (o.steps - o.skip) * o.batch / o.world : 0);
 	for (; ret == DC_FRAME && epoch < epochs && !ended(r); epoch++) {
 		ret = run_epoch(r, epoch);
 		free((void *)r->reader.place);
@@ -564,8 +564,11 @@ run(struct run *r)
 		r->n.unused += dc_reader_left(&r->reader);
 		ret = send_end(r);
 	}
-	if (ret != DC_FRAME)
-		return exit_status(ret); /* what waits to be written does not matter any more */
+	if (ret != DC_FRAME) {
+		int status = exit_status(ret);
+		(void)!dc_sender_finish(r->sender); /* what was handed over still goes out whole */
+		return status;
+	}
 	if ((sent = dc_sender_finish(r->sender)) != DC_FRAME)
 		return exit_status(sent);
 	if (close(STDOUT_FILENO) < 0) {
