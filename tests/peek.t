@@ -35,10 +35,14 @@ said '^frame 3: views, step 3, [0-9]* bytes, part 0 of 2$' 'which is the first o
 said '\.\.\. 2 more' 'with one caption, and how many more there are'
 piped 0 'two in a row' all.dcs sh -c 'dc-peek -q | dc-peek -q --refs shm'
 cmp -s out all.dcs; ok $? 'change nothing'
-piped 3 'a reader that goes away ends it' all.dcs sh -c 'dc-peek -q | true; mkfifo p; { dc-peek -q; echo $? >code; } | true; exit $(cat code)'
+mkfifo hold
+sleep 20 >hold & sleeper=$!
+{ dc-peek -q <hold 2>err; echo $? >code; } | true
+[ "$(cat code)" = 3 ] && kill -0 $sleeper && [ ! -s err ]; ok $? 'a reader that goes away ends it at once, silently, with status 3'
+kill $sleeper; wait $sleeper 2>/dev/null
 if command -v script >/dev/null; then
-	script -qec 'dc-peek all.dcs' /dev/null </dev/null >tty 2>&1
-	grep -q '^frame 1: state' tty && ! grep -q dcs1 tty; ok $? 'on a terminal it prints there and passes nothing'
+	script -qec 'dc-peek all.dcs' /dev/null </dev/null >tty.txt 2>&1
+	grep -q '^frame 1: state' tty.txt && ! grep -q dcs1 tty.txt; ok $? 'on a terminal it prints there and passes nothing'
 else
 	skip 'no script(1)' 'on a terminal it prints there and passes nothing'
 fi
@@ -111,10 +115,10 @@ run 1 'a file that ends before its end frame' sh -c 'head -c "$(sed -n 10p frame
 said '^dc-peek: cut.dcs: truncated: it ends after 9 frames' 'is truncated'
 
 third=$(sed -n 3p frames | cut -d' ' -f2)
-for row in "flip $((third + 700))|frame 3 \(views\) at byte [0-9]+: damaged: the checksum" \
-	"version|frame 1 at byte 0: stream version 'dcs7', this program reads 'dcs1'" \
-	'length|frame 1 \(views\) at byte 0: body of 1099511627776 bytes announced, the limit is 1073741824'; do
-	py break ${row%%|*} <all.dcs >bad.dcs
+for row in 'flip|frame 3 .views. at byte [0-9]+: damaged: the checksum' \
+	'version|frame 1 at byte 0: stream version .dcs7., this program reads .dcs1.' \
+	'length|frame 1 .views. at byte 0: body of 1099511627776 bytes announced, the limit is 1073741824'; do
+	py break "${row%%|*}" $((third + 700)) <all.dcs >bad.dcs
 	for how in -t -q; do
 		piped 1 "${row%%|*} $how: status 1" bad.dcs dc-peek $how
 		said "^dc-peek: <stdin>: ${row#*|}" 'with its message'

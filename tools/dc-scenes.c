@@ -65,16 +65,24 @@ draw(void *arg, size_t i)
 
 /* --- writing it --- */
 
+static FILE *
+memory_stream(char **p, size_t *n)
+{
+	FILE *fp = open_memstream(p, n);
+
+	if (!fp)
+		dc_die_errno("memory stream");
+	return fp;
+}
+
 /* {"captions": [...], "objects": [{...}, ...]}; no word in it needs an escape. Free with free(). */
 static char *
 describe(const struct sample *s)
 {
 	char *p = NULL;
 	size_t n;
-	FILE *fp = open_memstream(&p, &n);
+	FILE *fp = memory_stream(&p, &n);
 
-	if (!fp)
-		dc_die_errno("memory stream");
 	fprintf(fp, "{\"captions\": [");
 	for (int i = 0; i < s->n_captions; i++)
 		fprintf(fp, "%s\"%s\"", i ? ", " : "", s->caption[i]);

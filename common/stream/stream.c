@@ -519,14 +519,13 @@ dc_filter_streams(struct dc_in *in, struct dc_out *out, const struct dc_filter *
 int
 dc_filter_run(const struct dc_filter *table, void *arg)
 {
-	struct dc_in *in = dc_xmalloc(sizeof *in);
+	struct dc_in *in;
 	struct dc_out out;
 	int status;
 
-	if (dc_out_init(&out, STDOUT_FILENO, "<stdout>") < 0) {
-		free(in);
+	if (dc_out_init(&out, STDOUT_FILENO, "<stdout>") < 0)
 		dc_die_usage("%s", dc_err());
-	}
+	in = dc_xmalloc(sizeof *in);
 	dc_in_init(in, STDIN_FILENO, "<stdin>");
 	dc_in_watch(in, out.fd, 0);
 	status = dc_filter_streams(in, &out, table, arg);
