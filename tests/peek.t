@@ -188,6 +188,35 @@ piped 1 'a sheet that cannot be written' all.dcs dc-peek -q --sheet no/where.png
 said '^dc-peek: no/where.png.part: No such file' 'is told'
 cmp -s out all.dcs; ok $? 'and stops nothing'
 
+# --- the manual ---
+
+page=$top/man/dc-stream.5
+sed -n '/^import os, msgpack/,/^\.Ed/p' "$page" | sed '/^\.Ed/d; s/\\e/\\/g' >reader.py
+grep -q max_buffer_size=0 reader.py; ok $? 'dc-stream(5) has a reader in Python'
+piped 0 'which reads every frame' all.dcs "$PYTHON" reader.py
+sed -n 's/^frame [0-9]*: \([a-z]*\), step \([0-9]*\),.*/\1 \2/p' passing >want
+cut -d' ' -f1,2 out | cmp -s - want; ok $? 'as dc-peek does'
+py break flip $((third + 700)) <all.dcs >bad.dcs
+piped 1 'finds damage' bad.dcs "$PYTHON" reader.py
+said 'a frame is damaged' 'and says so'
+head -c "$third" all.dcs >cut.dcs
+piped 1 'and truncation' cut.dcs "$PYTHON" reader.py
+py break object <all.dcs >bad.dcs
+piped 1 'refuses pickled objects' bad.dcs "$PYTHON" reader.py
+said 'only plain tensors' 'before they are loaded'
+(cat all.dcs; sleep 20) >hold 2>/dev/null & sleeper=$!
+timeout 10 "$PYTHON" reader.py <hold >out 2>err; ok $? 'waits for no more than the frame it reads'
+kill $sleeper; wait $sleeper 2>/dev/null
+{ sed -n '/^import os, msgpack/,/^unpacker/p' reader.py
+	echo 'import sys; out = sys.stdout.buffer; kind, step, body = "views", 3, {"x": msgpack_numpy.np.ones((2, 3), "<f4")}'
+	sed -n '/^raw = msgpack.packb(body/,/^\.Ed/p' "$page" | sed '/^\.Ed/d'
+	echo 'kind, body = "end", {}'
+	sed -n '/^raw = msgpack.packb(body/,/^\.Ed/p' "$page" | sed '/^\.Ed/d'
+} >writer.py
+"$PYTHON" writer.py >written.dcs 2>err; ok $? 'its writer writes'
+run 0 'what dc-peek reads' dc-peek --check written.dcs
+said 'whole: 2 frames, .* views 1, end 1' 'whole'
+
 # --- the command line ---
 
 run 2 'a sheet of an unknown kind' dc-peek --sheet a.gif all.dcs
