@@ -75,6 +75,7 @@ main(void)
 	test_naive(50, 24, 2.7, 16, 32, 1e-5);
 	test_naive(33, 24, 4.5, 64, 64, 1e-5);
 	test_naive(128, 64, 3, 48, 64, 1e-5);
+	test_naive(140, 128, 3, 0, 0, 1e-5);   /* large enough for threads */
 	test_collapsed();
 	test_ties();
 	test_gold(1e-5);

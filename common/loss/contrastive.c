@@ -113,7 +113,7 @@ static void
 forward_tile(struct dc_tiles *t, const struct dc_contrast *p, const struct tile *x)
 {
 	tile_logits(t, p, x);
-	#pragma omp parallel for
+	#pragma omp parallel for if (x->n_i * x->n_j > DC_PARALLEL)
 	for (int i = 0; i < x->n_i; i++) {
 		const dc_real *l = t->l + (size_t)i * x->n_j;
 		const int own = x->i0 + i - x->j0;
@@ -121,7 +121,7 @@ forward_tile(struct dc_tiles *t, const struct dc_contrast *p, const struct tile 
 		if (own >= 0 && own < x->n_j)
 			t->own[x->i0 + i] = l[own];
 	}
-	#pragma omp parallel for
+	#pragma omp parallel for if (x->n_i * x->n_j > DC_PARALLEL)
 	for (int j = 0; j < (p->both ? x->n_j : 0); j += COLUMNS)
 		columns_add(&t->b[x->j0 + j], t->l + j, min_int(COLUMNS, x->n_j - j), x);
 }
@@ -179,7 +179,7 @@ backward_tile(struct dc_tiles *t, const struct dc_contrast *p, const struct tile
 {
 	const size_t D = p->D;
 
-	#pragma omp parallel for
+	#pragma omp parallel for if (x->n_i * x->n_j > DC_PARALLEL)
 	for (int i = 0; i < x->n_i; i++)
 		t->ds[x->i0 + i] += gradient_row(t, p, t->l + (size_t)i * x->n_j, x->i0 + i, x, w);
 	/* da += s g b,  db += s g^T a */

@@ -66,7 +66,7 @@ search_rows(struct best *b, const dc_real *unit, int n, const struct dc_nn_queue
 		const int n_j = last - row < cols ? (int)(last - row) : cols;
 		/* l_ij = <unit_i, row_j> */
 		dc_gemm(0, 1, n, n_j, q->D, 1, unit, q->D, q->rows + row * q->D, q->D, 0, l, n_j);
-		#pragma omp parallel for
+		#pragma omp parallel for if (n * n_j > DC_PARALLEL)
 		for (int i = 0; i < n; i++)
 			best_of(&b[i], l + (size_t)i * n_j, unit + (size_t)i * q->D, q, row, n_j);
 	}

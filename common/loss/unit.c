@@ -3,10 +3,12 @@
 
 #include <stddef.h>
 
+#include "nn/gemm.h"
+
 void
 dc_unit_forward(dc_real *u, dc_real *r, const dc_real *x, int N, int D)
 {
-	#pragma omp parallel for
+	#pragma omp parallel for if ((size_t)N * D > DC_PARALLEL)
 	for (int n = 0; n < N; n++) {
 		const dc_real *x_n = x + (size_t)n * D;
 		double sum = 0, rn;
@@ -22,7 +24,7 @@ dc_unit_forward(dc_real *u, dc_real *r, const dc_real *x, int N, int D)
 void
 dc_unit_backward(dc_real *dx, const dc_real *du, const dc_real *u, const dc_real *r, int N, int D)
 {
-	#pragma omp parallel for
+	#pragma omp parallel for if ((size_t)N * D > DC_PARALLEL)
 	for (int n = 0; n < N; n++) {
 		const size_t at = (size_t)n * D;
 		double dot = 0;

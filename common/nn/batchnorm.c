@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "nn/gemm.h"
+
 /* Columns go in blocks: a block's sums fit in registers and cache while its rows stream by, and belong to one thread,
  * so that the thread count changes nothing. */
 enum { BLOCK = 16 };
@@ -62,7 +64,7 @@ void
 dc_bn_forward(dc_real *y, dc_real *xhat, dc_real *mean, dc_real *rstd, dc_real *var_unbiased,
     const dc_real *x, const dc_real *w, const dc_real *b, int N, int C)
 {
-	#pragma omp parallel for
+	#pragma omp parallel for if ((size_t)N * C > DC_PARALLEL)
 	for (int c = 0; c < C; c += BLOCK)
 		forward_block(y + c, xhat + c, mean + c, rstd + c, var_unbiased + c, x + c, w + c, b + c,
 		    N, C, min_int(BLOCK, C - c));
@@ -72,7 +74,7 @@ void
 dc_bn_apply(dc_real *y, const dc_real *x, const dc_real *mean, const dc_real *var,
     const dc_real *w, const dc_real *b, int N, int C)
 {
-	#pragma omp parallel for
+	#pragma omp parallel for if ((size_t)N * C > DC_PARALLEL)
 	for (int n = 0; n < N; n++) {
 		const size_t at = (size_t)n * C;
 		for (int c = 0; c < C; c++) {
@@ -113,7 +115,7 @@ void
 dc_bn_backward(dc_real *dx, dc_real *dw, dc_real *db, const dc_real *dy, const dc_real *xhat,
     const dc_real *rstd, const dc_real *w, int N, int C)
 {
-	#pragma omp parallel for
+	#pragma omp parallel for if ((size_t)N * C > DC_PARALLEL)
 	for (int c = 0; c < C; c += BLOCK)
 		backward_block(dx + c, dw ? dw + c : NULL, db ? db + c : NULL, dy + c, xhat + c, rstd + c, w + c,
 		    N, C, min_int(BLOCK, C - c));

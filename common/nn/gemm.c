@@ -31,7 +31,7 @@ dc_add_columns(dc_real *db, const dc_real *dy, int N, int C)
 {
 	enum { BLOCK = 16 };
 
-	#pragma omp parallel for
+	#pragma omp parallel for if ((size_t)N * C > DC_PARALLEL)
 	for (int c0 = 0; c0 < C; c0 += BLOCK) {
 		const int n_c = C - c0 < BLOCK ? C - c0 : BLOCK;
 		double sum[BLOCK] = { 0 };

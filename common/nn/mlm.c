@@ -52,7 +52,7 @@ forward_rows(struct lse *s, dc_real *l, const struct tile *t, const dc_real *h, 
     const dc_real *bias, const int32_t *target, int W)
 {
 	tile_logits(l, t, h, weight, W);
-	#pragma omp parallel for
+	#pragma omp parallel for if (t->n_m * t->n_v > DC_PARALLEL)
 	for (int m = 0; m < t->n_m; m++)
 		lse_add(&s[m], l + (size_t)m * t->n_v, bias + t->v0, t->n_v, (int64_t)target[t->m0 + m] - t->v0);
 }
@@ -96,7 +96,7 @@ backward_tile(dc_real *dh, dc_real *dweight, dc_real *dbias, dc_real *l, const s
     const dc_real *weight, const dc_real *bias, const int32_t *target, const dc_real *lse, const dc_real *dnll, int W)
 {
 	tile_logits(l, t, h, weight, W);
-	#pragma omp parallel for
+	#pragma omp parallel for if (t->n_m * t->n_v > DC_PARALLEL)
 	for (int m = 0; m < t->n_m; m++)
 		backward_row(l + (size_t)m * t->n_v, bias + t->v0, lse[t->m0 + m], dnll[t->m0 + m], t->n_v,
 		    (int64_t)target[t->m0 + m] - t->v0);

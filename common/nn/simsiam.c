@@ -169,7 +169,7 @@ view_room(struct view *v, const struct layer *l, int N)
 static void
 linear_forward(dc_real *y, const dc_real *x, const struct layer *l, int N)
 {
-	#pragma omp parallel for
+	#pragma omp parallel for if ((size_t)N * l->out > DC_PARALLEL)
 	for (int n = 0; n < N; n++)
 		memcpy(y + (size_t)n * l->out, l->b->w, (size_t)l->out * sizeof *y);
 	dc_gemm(0, 1, N, l->out, l->in, 1, x, l->in, l->w->w, l->in, 1, y, l->out);
@@ -179,7 +179,7 @@ linear_forward(dc_real *y, const dc_real *x, const struct layer *l, int N)
 static void
 relu_forward(dc_real *y, size_t n)
 {
-	#pragma omp parallel for
+	#pragma omp parallel for if (n > DC_PARALLEL)
 	for (size_t i = 0; i < n; i++)
 		y[i] = y[i] < 0 ? 0 : y[i];   /* NaN stays */
 }
@@ -233,7 +233,7 @@ linear_backward(dc_real *dx, dc_real beta, const dc_real *dy, const dc_real *x, 
 static void
 relu_backward(dc_real *dy, const dc_real *y, size_t n)
 {
-	#pragma omp parallel for
+	#pragma omp parallel for if (n > DC_PARALLEL)
 	for (size_t i = 0; i < n; i++)
 		dy[i] = y[i] > 0 ? dy[i] : 0;
 }

@@ -49,13 +49,13 @@ static void
 count_tile(struct dc_place *i2t, struct dc_place *t2i, const dc_real *l, const struct best *b, const int64_t *owner,
     const struct tile *x)
 {
-	#pragma omp parallel for
+	#pragma omp parallel for if (x->n_n * x->n_c > DC_PARALLEL)
 	for (int i = 0; i < x->n_n; i++) {
 		const int64_t n = x->n0 + i;
 		for (int j = 0; j < x->n_c; j++)
 			count(&i2t[n], l[(size_t)i * x->n_c + j], b->image[n], owner[x->c0 + j] == n);
 	}
-	#pragma omp parallel for
+	#pragma omp parallel for if (x->n_n * x->n_c > DC_PARALLEL)
 	for (int j0 = 0; j0 < x->n_c; j0 += COLUMNS) {
 		for (int i = 0; i < x->n_n; i++) {
 			for (int j = j0; j < x->n_c && j < j0 + COLUMNS; j++) {

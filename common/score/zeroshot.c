@@ -56,7 +56,7 @@ dc_zeroshot(struct dc_place *place, int64_t *best, const dc_real *image, const i
 		const int n = N - n0 < TILE ? (int)(N - n0) : TILE;
 		/* l_nk = <image_n, cls_k> */
 		dc_gemm(0, 1, n, (int)K, D, 1, image + n0 * D, D, cls, D, 0, l, (int)K);
-		#pragma omp parallel for
+		#pragma omp parallel for if (n * K > DC_PARALLEL)
 		for (int i = 0; i < n; i++)
 			place_of(&place[n0 + i], best ? &best[n0 + i] : NULL, l + (size_t)i * K, label[n0 + i], K);
 	}
