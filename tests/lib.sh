@@ -11,6 +11,7 @@ LC_ALL=C; export LC_ALL
 top=$(cd "${0%/*}/.." && pwd)
 PATH=${DC_BIN:-$top/build}:$PATH; export PATH
 DC_BIN=${DC_BIN:-$top/build}; export DC_BIN
+# shellcheck disable=SC2034
 DATA=${DC_DATA:-$top/../shared/data}   # real data: stands beside the project where there is any
 OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}; export OMP_NUM_THREADS
 tmp=$(mktemp -d) || exit 99
