@@ -49,10 +49,27 @@ def visible():
     return table
 
 
+def merge(parts, pair):
+    """parts with every occurrence of the pair joined, from left to right."""
+    out = []
+    i = 0
+    while i < len(parts):
+        joined = tuple(parts[i:i + 2]) == pair
+        out.append(parts[i] + parts[i + 1] if joined else parts[i])
+        i += 2 if joined else 1
+    return out
+
+
+def read_merges(path, most=49152 - 256 - 2):
+    lines = gzip.open(path).read().decode().split('\n')[1:most + 1]
+    return [tuple(line.split(' ')) for line in lines if line]
+
+
 class Tokenizer:
-    def __init__(self, path, merges=49152 - 256 - 2):
-        lines = gzip.open(path).read().decode().split('\n')[1:merges + 1]
-        pairs = [tuple(line.split()) for line in lines if line]
+    def __init__(self, pairs):
+        """pairs: the merges, best first, or the name of the file that holds them."""
+        if isinstance(pairs, str):
+            pairs = read_merges(pairs)
         self.visible = visible()
         alphabet = list(self.visible.values())
         names = alphabet + [c + '</w>' for c in alphabet] + [a + b for a, b in pairs]
@@ -72,15 +89,7 @@ class Tokenizer:
             best = min(zip(parts, parts[1:]), key=lambda pair: self.rank.get(pair, 1 << 30))
             if best not in self.rank:
                 break
-            out = []
-            while parts:
-                if tuple(parts[:2]) == best:
-                    out.append(parts[0] + parts[1])
-                    parts = parts[2:]
-                else:
-                    out.append(parts[0])
-                    parts = parts[1:]
-            parts = out
+            parts = merge(parts, best)
         return parts
 
     def encode(self, text, mojibake=False):
