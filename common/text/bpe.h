@@ -63,7 +63,7 @@ int dc_bpe_row(struct dc_bpe_coder *c, const char *s, size_t n, int32_t *row, in
 
 /* The text of ids, to be freed: start tokens are left out, the first end token ends it, the mask is "<|mask|> ", ids
  * outside 0..V "<|?|> ". A space follows every word, punctuation too, as in CLIP's decode; but for the spaces it is
- * the cleaned text again. Bytes that are not UTF-8 (half a character) become U+FFFD. *bytes (may be NULL): its length. */
+ * the cleaned text again (less any U+0345 that stands alone, which CLIP's splitting drops). Bytes that are not UTF-8 (half a character) become U+FFFD. *bytes (may be NULL): its length. */
 char *dc_bpe_decode(const struct dc_bpe *b, const int32_t *ids, size_t n, size_t *bytes);
 
 /* CLIP's splitting of a cleaned text into words:
