@@ -256,7 +256,7 @@ dc_st_open(struct dc_st *st, int dirfd, const char *name, enum dc_st_mode mode)
 void
 dc_st_close(struct dc_st *st)
 {
-	unsigned char *lo = st->map, *hi = lo + st->map_bytes;
+	unsigned char *lo = st->map, *hi = lo ? lo + st->map_bytes : NULL;
 
 	for (int i = 0; i < st->n; i++) {
 		unsigned char *d = st->t[i].data;
