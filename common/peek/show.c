@@ -424,7 +424,7 @@ put_map(struct dc_show *s, struct dc_frame *f, const msgpack_object *o, int dept
 
 	for (size_t i = 0; i < n; i++)
 		scalars += is_scalar(&p[i].val) && p[i].val.type != MSGPACK_OBJECT_STR;
-	if (scalars == n) { /* such as the loss: on one line */
+	if (n && scalars == n) { /* such as the loss: on one line */
 		for (size_t i = 0; i < n; i++) {
 			k = text_of(&p[i].key);
 			fputs(i ? "  " : "", s->fp);
