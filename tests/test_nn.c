@@ -25,8 +25,9 @@ check_exp(void)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
+	(void)argc;
 	check_exp();
 	for (int i = 0; i < 4; i++)
 		check_naive(i & 1, i >> 1, 1e-5);
@@ -36,6 +37,8 @@ main(void)
 	check_frozen("the image tower", is_image);
 	check_frozen("the text tower", is_text);
 	check_frozen("the heads", is_head);
+	check_golden(argv[0], "towers-quick.f8", 1, 0, 1e-5);
+	check_golden(argv[0], "towers-exact-released.f8", 0, 1, 1e-5);
 	check_errors();
 	check_empty();
 	return done_testing();
