@@ -1,0 +1,318 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Train CLIP or DeCLIP on tar shards: makes a run directory, starts the ring, continues it where it stopped.
+# man train.sh has the whole story; the ring itself is at the end of this file.
+set -u
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PATH=${DC_BIN:-$here/../build}:$PATH
+me=train.sh
+
+# --- options: name, default, what it is.  An empty default: the tool's own, or worked out below. ---
+options='
+data            |           |SHARDS  tar shards, brace ranges allowed; - is standard input (several: repeat)
+run             |           |DIR     the run directory: made if it is not there, continued if it is
+method          |declip     |M       clip or declip
+as              |paper      |A       paper or released
+arch            |vit-s64-p16|A       an architecture of pipelines/arch, or a JSON file
+init            |           |DIR     start from this model directory or run
+batch           |64         |N       samples in a batch
+steps           |           |N       length of the training in batches (or --epochs)
+epochs          |           |N       length of the training in epochs [1]
+size            |           |S       pixels of a view [the architecture asks]
+vocab           |           |FILE    BPE vocabulary [trained on the captions]
+merges          |8000       |N       merges of a vocabulary that is trained
+seed            |0          |N       seed of everything that is drawn
+threads         |           |N       threads of dc-encode [all processors]
+data-threads    |1          |N       threads of dc-decode and of dc-augment
+save-every      |500        |N       steps between checkpoints (one is always written at the end)
+keep            |           |N       checkpoints to keep [all]
+weights         |           |LIST    weights of the terms, such as clip=0.4,mvs=0.2
+queue           |           |N       rows of the nearest-neighbour queue [65536, at most half an epoch]
+nns-after       |           |N       rows that must be valid before NNS begins [4 batches, at least 1024]
+freeze          |           |LIST    conv1,image,text or none [conv1 for declip]
+recipe          |           |R       views: declip, clip, openclip, slip [the method]
+augment         |           |OPTS    more options of dc-augment, such as "--scale 0.3,1"
+eda             |           |LIST    caption changes: synonym,swap,delete [all three]
+wordnet         |           |DIR     the WordNet database
+mlm             |0.15       |P       share of a caption'"'"'s tokens that is masked
+captions        |draw       |C       which of several captions: draw or first
+caption         |           |WHERE   txt, or json:KEY, or json:KEY,txt
+shuffle         |1000       |N       samples in the shuffle buffer
+tail            |carry      |T       the last, short batch: carry, short or drop
+max-pixels      |           |N       larger images are rejected
+rejects         |           |FILE    list of rejected samples
+lr              |0.001      |X       learning rate after the warm-up
+lr-start        |           |X       learning rate at the first step [a tenth of --lr]
+warmup          |           |N       steps of linear warm-up [a tenth of the run, at most 2500]
+weight-decay    |0.1        |X       decoupled weight decay
+grad-clip       |           |X       clip gradients to this global norm
+ema             |           |X       keep a moving average of the weights with this decay
+nan             |           |WHAT    stop or skip when a gradient is not finite
+'
+flags='keep-encoded strict by-value accept-numerics override'
+
+usage() {
+	echo "usage: $me --data SHARDS --run DIR [options]"
+	echo "Train CLIP or DeCLIP on WebDataset-style tar shards. Run it again with the same DIR to continue."
+	echo
+	while IFS='|' read -r name default help; do
+		name=${name// /} default=${default// /}
+		[ -z "$name" ] || printf '  --%-14s %s%s\n' "$name" "$help" "${default:+ [$default]}"
+	done <<<"$options"
+	cat <<-'END'
+	  --keep-encoded   pass encoded images to dc-augment, which decodes them
+	  --strict         a damaged shard fails the run
+	  --by-value       parameters and gradients inside the frames, not in shared memory
+	  --accept-numerics  continue although OpenBLAS, its core or the thread count changed
+	  --override       continue although options changed
+	  -n, --dry-run    print the pipeline and an estimate of memory and disk, and stop
+	  -v, --verbose    every tool prints its statistics at the end
+	  -q, --quiet      no rows on standard output (they are in RUN/log.tsv)
+	  -h, --help       print this and exit
+	END
+}
+die() { echo "$me: $*" >&2; exit 1; }
+die_usage() { echo "$me: $*" >&2; echo "Try '$me --help'." >&2; exit 2; }
+
+declare -A opt given
+names=()
+while IFS='|' read -r name default _; do
+	name=${name// /}
+	[ -n "$name" ] || continue
+	names+=("$name")
+	opt[$name]=${default// /}
+done <<<"$options"
+for f in $flags; do opt[$f]=; done
+shards=() dry='' verbose=() quiet=''
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	-h | --help) usage; exit 0 ;;
+	-n | --dry-run) dry=1 ;;
+	-v | --verbose) verbose=(-v) ;;
+	-q | --quiet) quiet=1 ;;
+	--version) exec dc-step --version ;;
+	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
+	--*)
+		name=${1#--}
+		[ -n "${opt[$name]+is}" ] || die_usage "unknown option $1"
+		case " $flags " in
+		*" $name "*) opt[$name]=1 ;;
+		*)
+			[ $# -gt 1 ] || die_usage "$1 needs a value"
+			case $2 in *$'\n'*) die_usage "$1: a value has one line" ;; esac
+			[ "$name" != data ] || shards+=("$2")
+			opt[$name]=$2
+			shift ;;
+		esac
+		given[$name]=1 ;;
+	*) die_usage "$1: takes options only (shards go after --data)" ;;
+	esac
+	shift
+done
+[ ${#shards[@]} -eq 0 ] || opt[data]=$(IFS=$'\t'; echo "${shards[*]}")
+run=${opt[run]}
+[ -n "$run" ] || die_usage "--run DIR is needed"
+command -v dc-step >/dev/null || die "dc-step is not built (make) and not on PATH"
+
+# --- run.json: one option a line; what was given before holds, and a change must be meant ---
+recorded='s/\\t/\t/g; s/\\"/"/g; s/\\\\/\\/g'
+changes=
+if [ -f "$run/run.json" ]; then
+	while read -r line; do
+		[[ $line =~ ^\"([a-z-]+)\":\ \"(.*)\",?$ ]] || continue
+		name=${BASH_REMATCH[1]} old=$(sed "$recorded" <<<"${BASH_REMATCH[2]}")
+		[ -n "${opt[$name]+is}" ] || continue
+		case $name in run | override | accept-numerics | threads | data-threads) continue ;; esac
+		if [ -z "${given[$name]-}" ]; then
+			opt[$name]=$old
+		elif [ "${opt[$name]}" != "$old" ]; then
+			changes+="  --$name: was '$old', now '${opt[$name]}'"$'\n'
+		fi
+	done <"$run/run.json"
+	IFS=$'\t' read -r -a shards <<<"${opt[data]}"
+fi
+if [ -n "$changes" ] && [ -z "${opt[override]}" ]; then
+	printf '%s: %s was begun with other options:\n%s' "$me" "$run" "$changes" >&2
+	echo "Take another --run DIR, or add --override to go on with the new ones." >&2
+	exit 1
+fi
+[ ${#shards[@]} -gt 0 ] || die_usage "--data SHARDS is needed"
+[ -z "${opt[steps]}" ] || [ -z "${opt[epochs]}" ] || die_usage "give --steps or --epochs, not both"
+whole() { [[ ${opt[$1]} =~ ^[0-9]+$ ]] && [ "${opt[$1]}" -ge "$2" ] || die_usage "--$1 ${opt[$1]}: must be a whole number of at least $2"; }
+for name in batch merges seed save-every; do whole "$name" 0; done
+whole batch 1
+[ -z "${opt[steps]}" ] || whole steps 1
+[ -z "${opt[epochs]}" ] || whole epochs 1
+[ "${opt[captions]}" != all ] || die_usage "--captions all is for encoding; training takes draw or first"
+
+# --- what follows from the options ---
+pass() { local name; for name; do [ -z "${opt[$name]}" ] || args+=("--$name" "${opt[$name]}"); done; }
+flag() { local name; for name; do [ -z "${opt[$name]}" ] || args+=("--$name"); done; }
+
+arch=${opt[arch]}
+if [ -n "${opt[init]}" ] && [ -z "${given[arch]-}" ]; then
+	arch=${opt[init]}/latest/open_clip_config.json
+	[ -f "$arch" ] || arch=${opt[init]}/open_clip_config.json
+	[ -f "$arch" ] || die "${opt[init]}: no open_clip_config.json in it"
+else
+	[[ $arch == */* || $arch == *.json ]] || arch=$here/arch/$arch.json
+	[ -f "$arch" ] || arch=$here/../share/dc/arch/${opt[arch]}.json
+	[ -f "$arch" ] || die_usage "--arch ${opt[arch]}: no such file, nor an architecture of $(cd "$here/arch" && echo *.json | sed 's/\.json//g')"
+fi
+number_in() { tr -d ' \n\t' <"$2" | sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p"; }
+[ -n "${opt[size]}" ] || opt[size]=$(number_in image_size "$arch")
+context=$(number_in context_length "$arch")
+context=${context:-77}
+
+data=(--caption "${opt[caption]:-txt}")
+[ -n "${opt[caption]}" ] || data=()
+[ -z "${opt[max-pixels]}" ] || data+=(--max-pixels "${opt[max-pixels]}")
+from_stdin=
+for s in "${shards[@]}"; do [ "$s" != - ] || from_stdin=1; done
+if [ -n "$from_stdin" ]; then
+	[ -n "${opt[steps]}" ] && [ -n "${opt[vocab]}${opt[init]}" ] || die_usage "--data - needs --steps and --vocab: it can be read only once"
+	count=0
+else
+	count=$(dc-decode --count "${data[@]}" "${shards[@]}") || exit 1
+	[ "$count" -gt 0 ] || die "no usable sample in ${shards[*]}"
+fi
+total=${opt[steps]}
+[ -n "$total" ] || case ${opt[tail]} in
+	carry) total=$(((count * ${opt[epochs]:-1} + opt[batch] - 1) / opt[batch])) ;;
+	short) total=$(((count + opt[batch] - 1) / opt[batch] * ${opt[epochs]:-1})) ;;
+	*) total=$((count / opt[batch] * ${opt[epochs]:-1})) ;;
+esac
+[ "$total" -gt 0 ] || die "an epoch of $count samples gives no batch of ${opt[batch]}"
+queue=${opt[queue]:-$((from_stdin || count / 2 > 65536 ? 65536 : count / 2 > 0 ? count / 2 : 1))}
+after=${opt[nns-after]:-$((4 * opt[batch] > 1024 ? 4 * opt[batch] : 1024))}
+warmup=${opt[warmup]:-$((total / 10 > 2500 ? 2500 : total / 10))}
+threads=${opt[threads]:-$(nproc)}
+[[ $threads =~ ^[0-9]+$ ]] && [ "$threads" -ge 1 ] || die_usage "--threads $threads: must be a whole number of at least 1"
+export OMP_NUM_THREADS=$threads
+tag=$run/loop
+
+args=(dc-init --arch "$arch" --method "${opt[method]}" --as "${opt[as]}" --seed "${opt[seed]}" --queue "$queue" --nns-after "$after")
+pass weights freeze
+[ -z "${opt[init]}" ] || args+=(--from "${opt[init]}")
+init=("${args[@]}")
+
+vocab=$run/bpe.txt.gz
+[ -z "${opt[vocab]}" ] || vocab=${opt[vocab]}
+
+compose() { # compose POSITION: the six commands of the ring
+	args=(dc-decode --batch "${opt[batch]}" --seed "${opt[seed]}" --skip "$1" -j "${opt[data-threads]}")
+	[ -z "${opt[steps]}" ] || args+=(--steps "${opt[steps]}")
+	[ -n "${opt[steps]}" ] || args+=(--epochs "${opt[epochs]:-1}")
+	pass shuffle tail captions rejects
+	flag strict keep-encoded
+	decode=("${args[@]}" "${data[@]}" ${verbose[@]+"${verbose[@]}"} "${shards[@]}")
+	args=(dc-augment --recipe "${opt[recipe]:-${opt[method]}}" --size "${opt[size]}" --seed "${opt[seed]}" -j "${opt[data-threads]}")
+	pass eda wordnet max-pixels
+	read -r -a more <<<"${opt[augment]}"
+	augment=("${args[@]}" ${more[@]+"${more[@]}"} ${verbose[@]+"${verbose[@]}"})
+	mlm=${opt[mlm]}
+	[ "${opt[method]}" != clip ] || mlm=0
+	tokenize=(dc-tokenize --vocab "$vocab" --context "$context" --mlm "$mlm" --as "${opt[as]}" --seed "${opt[seed]}" ${verbose[@]+"${verbose[@]}"})
+	args=(dc-encode --loop "$tag" --threads "$threads")
+	flag by-value
+	encode=("${args[@]}" ${verbose[@]+"${verbose[@]}"})
+	loss=(dc-loss ${verbose[@]+"${verbose[@]}"})
+	args=(dc-step --run "$run" --loop "$tag" --steps "$total" --warmup "$warmup")
+	pass lr lr-start weight-decay grad-clip ema save-every keep nan
+	flag by-value accept-numerics
+	step=("${args[@]}" ${verbose[@]+"${verbose[@]}"})
+}
+
+say() { printf '%q ' "$@"; }
+if [ -n "$dry" ]; then
+	compose "$(dc-step --run "$run" --print position 2>/dev/null || echo 0)"
+	printf '%s\n' "mkfifo $tag"
+	printf '%s|\n' "$(say "${decode[@]}")" "  $(say "${augment[@]}")" "  $(say "${tokenize[@]}")" "  $(say "${encode[@]}")" "  $(say "${loss[@]}")"
+	printf '%s\n\n' "  $(say "${step[@]}")"
+	echo "$count samples an epoch, $total batches of ${opt[batch]} in all"
+	[ -f "$vocab" ] && init+=(--vocab "$vocab")
+	exec "${init[@]}" --dry-run --batch "${opt[batch]}"
+fi
+
+# --- the run directory ---
+write_json() {
+	local name sep='{'
+	for name in "${names[@]}" $flags; do
+		case $name in run | override | accept-numerics) continue ;; esac
+		printf '%s\n"%s": "%s"' "$sep" "$name" "$(sed 's/\\/\\\\/g; s/"/\\"/g; s/\t/\\t/g' <<<"${opt[$name]}")"
+		sep=,
+	done
+	printf '\n}\n'
+}
+mkdir -p "$run" || die "cannot make $run"
+write_json >"$run/.run.json" && mv "$run/.run.json" "$run/run.json" || die "cannot write $run/run.json"
+if [ ! -e "$run/latest" ]; then
+	if [ -z "${opt[vocab]}" ] && [ -n "${opt[init]}" ]; then
+		for d in "${opt[init]}/latest" "${opt[init]}"; do [ ! -f "$d/bpe.txt.gz" ] || { vocab=$d/bpe.txt.gz; break; }; done
+	fi
+	if [ ! -f "$vocab" ]; then
+		echo "$me: training a vocabulary of ${opt[merges]} merges on the captions" >&2
+		dc-decode --keep-encoded --captions all --tail short "${data[@]}" "${shards[@]}" |
+		    dc-vocab --merges "${opt[merges]}" --out "$vocab" || die "no vocabulary"
+	fi
+	"${init[@]}" --vocab "$vocab" --out "$run" || die "no model"
+fi
+vocab=$run/latest/bpe.txt.gz
+position=$(dc-step --run "$run" --print position) || exit 1
+if [ "$position" -ge "$total" ]; then
+	echo "$me: $run is finished: $position of $total batches" >&2
+	exit 0
+fi
+compose "$position"
+[ "$position" = 0 ] || echo "$me: continuing at batch $position of $total" >&2
+
+tmp=$(mktemp -d) || exit 1
+tidy() { # the shared memory goes with the ring, whichever tool died
+	local shm
+	rm -rf "$tmp"
+	[ ! -L "$run/shm" ] || { shm=$(readlink "$run/shm"); case $shm in /*/dc-*) rm -rf "$shm" ;; esac; rm -f "$run/shm"; }
+	rm -f "$tag"
+}
+
+# Only dc-step answers to signals; an interrupt from the terminal reaches it directly, a SIGTERM to us is handed on.
+ring() {
+	trap '' INT TERM
+	"${decode[@]}" | "${augment[@]}" | "${tokenize[@]}" | "${encode[@]}" | "${loss[@]}" |
+		bash -c 'echo $$ >"$1"; shift; exec "$@"' - "$tmp/pid" "${step[@]}"
+	echo "${PIPESTATUS[*]}" >"$tmp/status"
+}
+stopping=
+trap ':' INT
+trap 'stopping=1; [ ! -s "$tmp/pid" ] || kill -TERM "$(cat "$tmp/pid")" 2>/dev/null' TERM
+
+exec 8>"$run/.ring" && flock -n 8 || { rm -rf "$tmp"; die "another ring is running on $run"; }
+rm -f "$tag"
+mkfifo "$tag" || die "cannot make $tag"
+# rows on a terminal would run into the progress line; they are in log.tsv
+if [ -n "$quiet" ] || [ -t 1 ]; then ring <&0 >/dev/null 8>&- & else ring <&0 8>&- & fi
+while wait $!; [ ! -f "$tmp/status" ] && kill -0 $! 2>/dev/null; do :; done
+
+read -r -a status <"$tmp/status" 2>/dev/null || status=(1)
+ring_tools=(dc-decode dc-augment dc-tokenize dc-encode dc-loss dc-step)
+tidy
+fault=() signal=()
+for i in "${!status[@]}"; do
+	s=${status[i]}
+	if [ "$s" -gt 128 ]; then
+		signal+=("${ring_tools[i]} (killed by SIG$(kill -l $((s - 128))))")
+	elif [ "$s" -ne 0 ] && [ "$s" -ne 3 ]; then
+		fault+=("${ring_tools[i]} (status $s)")
+	fi
+done
+[ ${#signal[@]} -eq 0 ] || fault=("${signal[@]}") # a death leaves truncated frames: what others say follows from it
+if [ ${#fault[@]} -gt 0 ]; then
+	echo "$me: failed: $(printf '%s, ' "${fault[@]}" | sed 's/, $//'); run again to continue from the last checkpoint" >&2
+	exit 1
+fi
+[ "${status[${#status[@]} - 1]}" -eq 0 ] || die "the ring ended early; run again to continue from the last checkpoint"
+position=$(dc-step --run "$run" --print position) || exit 1
+if [ -n "$stopping" ] || [ "$position" -lt "$total" ]; then
+	echo "$me: stopped at batch $position of $total, run again to continue" >&2
+	exit 4
+fi

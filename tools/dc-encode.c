@@ -1,0 +1,883 @@
+/* SPDX-License-Identifier: MIT */
+/* dc-encode: the towers. With --loop it trains: views -> features, d(features) -> gradients, one trip after the other
+ * round the ring. With --model it encodes only. */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/opts.h"
+#include "base/progress.h"
+#include "nn/encoder.h"
+#include "store/model.h"
+#include "stream/gather.h"
+
+void openblas_set_num_threads(int n);
+int openblas_get_parallel(void); /* 2: the OpenMP build */
+
+static struct {
+	const char *loop, *model, *freeze;
+	int64_t threads, read_ahead;
+	int by_value, verbose;
+} o = { .read_ahead = -1 };
+
+static const struct dc_opt table[] = {
+	DC_OPT_STR("loop", 'l', &o.loop, "FIFO", "train: take parameters and d(features) from this FIFO"),
+	DC_OPT_STR("model", 'm', &o.model, "DIR", "encode only, with this model directory or run"),
+	DC_OPT_STR("freeze", 0, &o.freeze, "LIST", "conv1, image, text or none; must be what the run's config says"),
+	DC_OPT_INT("read-ahead", 0, &o.read_ahead, 0, 1 << 20, "MB", "read this much of the next batch while waiting [one batch]"),
+	DC_OPT_FLAG("by-value", 0, &o.by_value, "put gradients into the frames, not into the shared file"),
+	DC_OPT_INT("threads", 'j', &o.threads, 0, 4096, "N", "threads of the matrix products [all processors]"),
+	DC_OPT_VERBOSE(&o.verbose),
+	DC_OPT_END
+};
+
+/* What travels unchanged from a batch to its features. */
+static const char *const carried[] = { "id", "slot", "epoch", "key", "label" };
+enum { N_CARRIED = sizeof carried / sizeof *carried, BY_VALUE_FRAME = 1 << 29 };
+
+static void
+key_of(char *s, size_t n, const char *name, int view)
+{
+	snprintf(s, n, "%s.%d", name, view);
+}
+
+static void
+use_threads(void)
+{
+	if (o.threads) {
+		omp_set_num_threads((int)o.threads);
+		openblas_set_num_threads((int)o.threads);
+	}
+	if (openblas_get_parallel() == 1)
+		dc_warn("this OpenBLAS brings its own threads; install libopenblas-openmp (one thread pool for all)");
+}
+
+/* --- the tensors of one part, checked against the model --- */
+
+static int
+image_view(struct dc_frame *f, const struct dc_config *c, int view, struct dc_tensor *t)
+{
+	int S = c->vision.image_size;
+	char key[32];
+
+	key_of(key, sizeof key, "image", view);
+	DC_TRY(dc_frame_tensor(f, key, DC_U8, 4, t));
+	if (t->shape[1] != S || t->shape[2] != S || t->shape[3] != 3 || !t->data)
+		return dc_frame_err(f, "%s: images of %lld x %lld, the model takes %d x %d (dc-augment --size %d)", key,
+		    (long long)t->shape[2], (long long)t->shape[1], S, S, S);
+	return 0;
+}
+
+static int
+tokens(struct dc_frame *f, const struct dc_config *c, const char *key, struct dc_tensor *t)
+{
+	DC_TRY(dc_frame_tensor(f, key, DC_I32, 2, t));
+	if (t->shape[1] != c->text.context_length || !t->data)
+		return dc_frame_err(f, "%s: captions of %lld tokens, the model takes %d (dc-tokenize --context %d)", key,
+		    (long long)t->shape[1], c->text.context_length, c->text.context_length);
+	return 0;
+}
+
+static int
+token_view(struct dc_frame *f, const struct dc_config *c, int view, struct dc_tensor *t)
+{
+	char key[32];
+
+	key_of(key, sizeof key, "token", view);
+	return tokens(f, c, key, t);
+}
+
+static int
+rows_are(struct dc_frame *f, const char *what, const struct dc_tensor *t, int64_t n)
+{
+	return t->shape[0] == n ? 0 : dc_frame_err(f, "%s has %lld rows, the part has %lld samples (training takes one caption an image: "
+	    "dc-decode --captions draw or first)", what, (long long)t->shape[0], (long long)n);
+}
+
+/* --- encoding only --- */
+
+struct encode { struct dc_model m; struct dc_enc *enc; struct dc_body body; struct dc_progress progress; uint64_t n, frames; };
+
+static int
+encode_images(struct encode *e, struct dc_frame *f)
+{
+	char key[32];
+	struct dc_tensor t;
+
+	for (int v = 0; key_of(key, sizeof key, "image", v), dc_frame_get(f, key); v++) {
+		DC_TRY(image_view(f, &e->m.c, v, &t));
+		dc_enc_begin(e->enc, (int)t.shape[0], 0);
+		dc_enc_image(e->enc, 0, 0, (int)t.shape[0], t.data);
+		key_of(key, sizeof key, "image_features", v);
+		dc_put_data(&e->body, key, DC_F32, 2, (int64_t[]){ t.shape[0], e->m.c.embed_dim }, e->enc->image_features[0]);
+		e->n += v ? 0 : (uint64_t)t.shape[0];
+	}
+	return 0;
+}
+
+static int
+encode_texts(struct encode *e, struct dc_frame *f)
+{
+	char key[32];
+	struct dc_tensor t;
+
+	for (int v = 0; key_of(key, sizeof key, "token", v), dc_frame_get(f, key); v++) {
+		DC_TRY(token_view(f, &e->m.c, v, &t));
+		dc_enc_begin(e->enc, (int)t.shape[0], 0);
+		if (dc_enc_text(e->enc, 0, 0, (int)t.shape[0], t.data) < 0)
+			return dc_frame_err(f, "%s: %s", key, dc_err());
+		key_of(key, sizeof key, "text_features", v);
+		dc_put_data(&e->body, key, DC_F32, 2, (int64_t[]){ t.shape[0], e->m.c.embed_dim }, e->enc->text_features[0]);
+		e->n += v || dc_frame_get(f, "image.0") ? 0 : (uint64_t)t.shape[0];
+	}
+	return 0;
+}
+
+static int
+encode_frame(void *arg, struct dc_frame *f, struct dc_out *out)
+{
+	static const char *const more[] = { "caption_image", "line", "position", "part" };
+	const struct dc_st_tensor *scale;
+	struct encode *e = arg;
+
+	DC_TRY(encode_images(e, f));
+	DC_TRY(encode_texts(e, f));
+	for (int i = 0; i < N_CARRIED; i++)
+		dc_put_copy(&e->body, f, carried[i]);
+	for (int i = 0; i < 4; i++)
+		dc_put_copy(&e->body, f, more[i]);
+	scale = dc_st_find(&e->m.st, "logit_scale");
+	dc_put_double(&e->body, "logit_scale", *(const float *)scale->data);
+	e->frames++;
+	dc_progress_to(&e->progress, e->n);
+	return dc_frame_write(out, "features", f->step, &e->body);
+}
+
+static struct dc_weight *
+weights_of(const struct dc_param *p, int n, const struct dc_st *w)
+{
+	struct dc_weight *out = dc_xcalloc((size_t)n, sizeof *out);
+
+	for (int i = 0; i < n; i++)
+		out[i] = (struct dc_weight){ .name = p[i].name, .n = p[i].n, .w = dc_st_find(w, p[i].name)->data };
+	return out;
+}
+
+static int
+encode_only(void)
+{
+	static const struct dc_filter filter[] = { { "batch", encode_frame }, { NULL, NULL } };
+	struct encode e = { 0 };
+	struct dc_weight *w;
+	struct dc_param *p;
+	int n, status;
+
+	if (dc_model_open(&e.m, o.model) < 0)
+		dc_die("%s", dc_err());
+	n = dc_params_list(&e.m.c, &p);
+	w = weights_of(p, n, &e.m.st);
+	if (!(e.enc = dc_enc_new(&e.m.c, w, n, 0)))
+		dc_die("%s: %s", o.model, dc_err());
+	dc_progress_init(&e.progress, "samples", 0, 0);
+	status = dc_filter_run(filter, &e);
+	dc_progress_end(&e.progress, e.frames, o.verbose);
+	dc_enc_free(e.enc);
+	dc_model_close(&e.m);
+	dc_body_free(&e.body);
+	free(w);
+	free(p);
+	return status;
+}
+
+/* --- training --- */
+
+struct tensor { struct dc_param p; float *w, *g; int in_gradients; };
+
+struct train {
+	struct dc_in in, loop;         /* batches; state, d(features), parameters */
+	struct dc_out out;
+	struct dc_frame f, lf;         /* a frame of each that is being read */
+	struct dc_gather now, next;    /* this batch, and what was read ahead of the one after it */
+	struct dc_body body;
+	struct dc_config c;
+	struct dc_enc *enc;
+	struct dc_param *param; struct tensor *t; int n_t;
+	struct dc_st parameters, gradients; /* the shared files */
+	int by_value;
+	uint64_t step;                 /* the optimizer's */
+	double wait;                   /* seconds waited for neighbours in this step */
+	int stopped;                   /* `stop` came on the loop */
+	int end_seen;                  /* `end` came on stdin, kept in f */
+	int in_lost;                   /* stdin ended without it */
+	struct dc_progress progress; uint64_t samples, steps;
+};
+
+/* All that follows returns DC_FRAME to go on, DC_EOF when the training is over, DC_FAIL or DC_GONE. */
+
+static int
+take_stop(struct train *t)
+{
+	t->stopped = 1;
+	return DC_EOF;
+}
+
+/* Read one frame of stdin into `next`, or what of it there is. DC_FRAME: one came. DC_OTHER: the loop has something. */
+static int
+read_stdin(struct train *t)
+{
+	int r = dc_frame_read(&t->in, &t->f);
+
+	if (r == DC_EOF)
+		t->in_lost = 1; /* no `end`: the neighbour died, or the file is truncated */
+	if (r != DC_FRAME)
+		return r == DC_EOF ? DC_GONE : r;
+	if (!strcmp(t->f.kind, "end"))
+		t->end_seen = 1;
+	else if (!strcmp(t->f.kind, "batch"))
+		return dc_gather_add(&t->next, &t->f) < 0 ? DC_FAIL : DC_FRAME;
+	else
+		return dc_frame_pass(&t->out, &t->f);
+	return DC_FRAME;
+}
+
+static int
+may_read_ahead(const struct train *t)
+{
+	return !t->end_seen && !dc_gather_whole(&t->next) && (o.read_ahead < 0 || t->next.bytes >> 20 < (uint64_t)o.read_ahead);
+}
+
+/* The next frame of the loop into lf; reads ahead on stdin meanwhile. */
+static int
+read_loop(struct train *t)
+{
+	double start = dc_seconds();
+	int r;
+
+	do {
+		t->loop.n_watch = 1; /* stdout; and stdin while there is room */
+		if (may_read_ahead(t) && dc_in_buffered(&t->in))
+			r = DC_OTHER;
+		else {
+			if (may_read_ahead(t))
+				dc_in_watch(&t->loop, t->in.fd, POLLIN);
+			r = dc_frame_read(&t->loop, &t->lf);
+		}
+		if (r == DC_OTHER && (r = read_stdin(t)) == DC_FRAME)
+			r = DC_OTHER;
+	} while (r == DC_OTHER);
+	t->wait += dc_seconds() - start;
+	if (r == DC_EOF)
+		return DC_GONE; /* dc-step closes the loop only after `end` */
+	if (r == DC_FRAME && !strcmp(t->lf.kind, "stop"))
+		return take_stop(t);
+	return r;
+}
+
+/* The whole next batch into `now`. DC_EOF: `end` came, or `stop`. */
+static int
+next_batch(struct train *t)
+{
+	struct dc_gather swap = t->now;
+	double start = dc_seconds();
+	int r = DC_FRAME;
+
+	dc_gather_clear(&swap);
+	while (r == DC_FRAME && !dc_gather_whole(&t->next) && !t->end_seen) {
+		if (dc_in_buffered(&t->loop) || (r = read_stdin(t)) == DC_OTHER)
+			if ((r = dc_frame_read(&t->loop, &t->lf)) == DC_FRAME)
+				r = strcmp(t->lf.kind, "stop") ? dc_frame_err(&t->lf, "unexpected here") : take_stop(t);
+	}
+	t->wait += dc_seconds() - start;
+	if (r != DC_FRAME)
+		return r == DC_EOF && !t->stopped ? DC_GONE : r;
+	if (!dc_gather_whole(&t->next)) {
+		if (t->next.n)
+			return dc_frame_err(&t->f, "the end comes after part %d of %lld of a batch", t->next.n, (long long)t->next.want);
+		return DC_EOF;
+	}
+	t->now = t->next;
+	t->next = swap;
+	return DC_FRAME;
+}
+
+/* Between two parts: is the reader of stdout alive, has `stop` come? */
+static int
+look_round(struct train *t)
+{
+	struct pollfd p[2] = { { .fd = t->out.fd }, { .fd = t->loop.fd, .events = POLLIN } };
+	int r;
+
+	if (!dc_in_buffered(&t->loop) && poll(p, 2, 0) <= 0)
+		return DC_FRAME;
+	if (p[0].revents & (POLLERR | POLLHUP | POLLNVAL))
+		return DC_GONE;
+	if (!p[1].revents && !dc_in_buffered(&t->loop))
+		return DC_FRAME;
+	if ((r = dc_frame_read(&t->loop, &t->lf)) != DC_FRAME)
+		return r == DC_EOF ? DC_GONE : r;
+	return strcmp(t->lf.kind, "stop") ? dc_frame_err(&t->lf, "unexpected here") : take_stop(t);
+}
+
+/* --- start: state, parameters, the shared files --- */
+
+static int
+take_config(struct train *t)
+{
+	struct dc_str s;
+	int freeze;
+
+	DC_TRY(dc_frame_str(&t->lf, "config", &s));
+	DC_TRY(dc_config_parse(&t->c, s.p, s.n));
+	if (o.freeze) {
+		DC_TRY(dc_config_freeze(o.freeze, &freeze));
+		DC_CHECK(freeze == t->c.freeze, "--freeze %s contradicts the run's config (dc-init decides it)", o.freeze);
+	}
+	return dc_frame_pass(&t->out, &t->lf);
+}
+
+static int
+frozen(const struct dc_config *c, const struct dc_param *p)
+{
+	return (c->freeze & DC_FREEZE_CONV1 && !strcmp(p->name, "visual.conv1.weight")) ||
+	    (c->freeze & DC_FREEZE_IMAGE && p->image) || (c->freeze & DC_FREEZE_TEXT && p->text);
+}
+
+static int
+open_shared(struct train *t)
+{
+	char *fifo = dc_xstrdup(o.loop), *path = dc_xasprintf("%s/shm", dirname(fifo));
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+
+	if (dir < 0)
+		r = dc_err_errno("%s", path);
+	else if ((r = dc_st_open(&t->parameters, dir, "parameters.safetensors", DC_ST_READ)) == 0 && !t->by_value)
+		r = dc_st_open(&t->gradients, dir, "gradients.safetensors", DC_ST_WRITE);
+	if (dir >= 0)
+		close(dir);
+	free(fifo);
+	free(path);
+	return r;
+}
+
+static int
+bind_tensor(struct tensor *x, const struct dc_st *st, float **to)
+{
+	const struct dc_st_tensor *s = dc_st_find(st, x->p.name);
+
+	DC_CHECK(s && s->type == DC_F32 && s->n == x->p.n, "%s: tensor %s is missing or has another size", st->path, x->p.name);
+	*to = s->data;
+	return 0;
+}
+
+static int
+bind_tensors(struct train *t, int values)
+{
+	for (int i = 0; i < t->n_t; i++) {
+		struct tensor *x = &t->t[i];
+		int trains = !frozen(&t->c, &x->p);
+
+		if (values)
+			x->w = dc_xaligned(x->p.n, sizeof *x->w);
+		else
+			DC_TRY(bind_tensor(x, &t->parameters, &x->w));
+		if (trains && t->by_value)
+			x->g = dc_xaligned(x->p.n, sizeof *x->g);
+		else if (trains)
+			DC_TRY(bind_tensor(x, &t->gradients, &x->g));
+	}
+	return 0;
+}
+
+/* The tensors that a parameters frame names: by value into our own, by reference they are already mapped. */
+static int
+take_parameters(struct train *t)
+{
+	const msgpack_object *map = dc_frame_get(&t->lf, "parameter");
+	struct dc_tensor x;
+	int named = 0;
+
+	if (!map || map->type != MSGPACK_OBJECT_MAP)
+		return dc_frame_err(&t->lf, "has no map 'parameter'");
+	for (uint32_t i = 0; i < map->via.map.size; i++) {
+		const msgpack_object *k = &map->via.map.ptr[i].key;
+		int j;
+
+		for (j = 0; j < t->n_t && (k->type != MSGPACK_OBJECT_STR || strlen(t->t[j].p.name) != k->via.str.size ||
+		    memcmp(t->t[j].p.name, k->via.str.ptr, k->via.str.size)); j++)
+			;
+		if (j == t->n_t)
+			continue;
+		named++;
+		DC_TRY(dc_object_tensor(&t->lf, t->t[j].p.name, &map->via.map.ptr[i].val, &x));
+		if (x.n != t->t[j].p.n || x.type != DC_F32)
+			return dc_frame_err(&t->lf, "%s: has another size than the config says", t->t[j].p.name);
+		if (x.data)
+			memcpy(t->t[j].w, x.data, x.bytes);
+	}
+	if (named != t->n_t)
+		return dc_frame_err(&t->lf, "names %d of the model's %d tensors", named, t->n_t);
+	t->step = t->lf.step;
+	return DC_FRAME;
+}
+
+static int
+values_in(const struct dc_frame *f)
+{
+	const msgpack_object *map = dc_frame_get(f, "parameter");
+
+	if (map && map->type == MSGPACK_OBJECT_MAP && map->via.map.size) {
+		const msgpack_object *v = &map->via.map.ptr[0].val;
+		for (uint32_t i = 0; v->type == MSGPACK_OBJECT_MAP && i < v->via.map.size; i++)
+			if (v->via.map.ptr[i].key.type == MSGPACK_OBJECT_BIN && v->via.map.ptr[i].key.via.bin.size == 4 &&
+			    !memcmp(v->via.map.ptr[i].key.via.bin.ptr, "data", 4))
+				return 1;
+	}
+	return 0;
+}
+
+static int
+build(struct train *t)
+{
+	struct dc_weight *w;
+	int values = values_in(&t->lf);
+
+	t->by_value = o.by_value || values;
+	t->n_t = dc_params_list(&t->c, &t->param);
+	t->t = dc_xcalloc((size_t)t->n_t, sizeof *t->t);
+	w = dc_xcalloc((size_t)t->n_t, sizeof *w);
+	for (int i = 0; i < t->n_t; i++)
+		t->t[i].p = t->param[i];
+	if (!values || !t->by_value)
+		DC_TRY(open_shared(t));
+	DC_TRY(bind_tensors(t, values));
+	DC_TRY(take_parameters(t));
+	for (int i = 0; i < t->n_t; i++)
+		w[i] = (struct dc_weight){ t->t[i].p.name, t->t[i].p.n, t->t[i].w, t->t[i].g };
+	t->enc = dc_enc_new(&t->c, w, t->n_t, 1);
+	free(w);
+	return t->enc ? DC_FRAME : DC_FAIL;
+}
+
+static int
+start(struct train *t)
+{
+	int r;
+
+	while ((r = read_loop(t)) == DC_FRAME && strcmp(t->lf.kind, "parameters"))
+		r = strcmp(t->lf.kind, "state") ? dc_frame_pass(&t->out, &t->lf) : take_config(t);
+	if (r != DC_FRAME)
+		return r;
+	if (!t->c.embed_dim)
+		return dc_frame_err(&t->lf, "came before a state frame");
+	return build(t);
+}
+
+/* --- one step --- */
+
+static int
+forward_part(struct train *t, struct dc_frame *f, int row, int *n)
+{
+	const struct dc_config *c = &t->c;
+	int mlm = c->weight[DC_TERM_MLM] > 0, r;
+	struct dc_tensor x, target;
+
+	for (int v = 0; v < c->image_views; v++) {
+		DC_TRY(image_view(f, c, v, &x));
+		if (!v)
+			*n = (int)x.shape[0];
+		DC_TRY(rows_are(f, "an image view", &x, *n));
+		dc_enc_image(t->enc, v, row, *n, x.data);
+		if ((r = look_round(t)) != DC_FRAME)
+			return r;
+	}
+	for (int v = 0; v < c->caption_views; v++) {
+		DC_TRY(v == 0 && mlm && c->released ? tokens(f, c, "mlm_token", &x) : token_view(f, c, v, &x));
+		DC_TRY(rows_are(f, "a caption view", &x, *n));
+		if (dc_enc_text(t->enc, v, row, *n, x.data) < 0)
+			return dc_frame_err(f, "token.%d: %s", v, dc_err());
+	}
+	if (mlm) {
+		DC_TRY(tokens(f, c, "mlm_token", &x));
+		DC_TRY(tokens(f, c, "mlm_target", &target));
+		DC_TRY(rows_are(f, "mlm_token", &x, *n));
+		DC_TRY(rows_are(f, "mlm_target", &target, *n));
+		if (dc_enc_mlm(t->enc, row, *n, x.data, target.data) < 0)
+			return dc_frame_err(f, "mlm_token: %s", dc_err());
+	}
+	return DC_FRAME;
+}
+
+static int
+batch_rows(struct train *t, int *N)
+{
+	struct dc_tensor x;
+
+	*N = 0;
+	for (int i = 0; i < t->now.n; i++) {
+		DC_TRY(image_view(&t->now.part[i], &t->c, 0, &x));
+		*N += (int)x.shape[0];
+	}
+	return DC_FRAME;
+}
+
+static int
+forward(struct train *t)
+{
+	int N, n = 0, row = 0, r;
+
+	if ((r = batch_rows(t, &N)) != DC_FRAME)
+		return r;
+	for (int i = 0; i < t->n_t; i++)
+		if (t->t[i].g)
+			memset(t->t[i].g, 0, t->t[i].p.n * sizeof *t->t[i].g);
+	dc_enc_begin(t->enc, N, 1);
+	for (int i = 0; i < t->now.n; i++, row += n)
+		if ((r = forward_part(t, &t->now.part[i], row, &n)) != DC_FRAME)
+			return r;
+	if (N >= 2)
+		dc_enc_heads(t->enc);
+	return DC_FRAME;
+}
+
+static float *
+logit_scale(struct train *t, int gradient)
+{
+	for (int i = 0; i < t->n_t; i++)
+		if (!strcmp(t->t[i].p.name, "logit_scale"))
+			return gradient ? t->t[i].g : t->t[i].w;
+	return NULL;
+}
+
+/* Put rows of [N,width] under name.view. */
+static void
+put_rows(struct train *t, const char *name, int view, const float *x, int from, int n, int width)
+{
+	char key[40];
+
+	key_of(key, sizeof key, name, view);
+	dc_put_data(&t->body, key, DC_F32, 2, (int64_t[]){ n, width }, x + (size_t)from * (size_t)width);
+}
+
+static void
+put_feature_rows(struct train *t, int from, int n)
+{
+	const struct dc_enc *e = t->enc;
+
+	for (int v = 0; v < t->c.image_views; v++)
+		put_rows(t, "image_features", v, e->image_features[v], from, n, t->c.embed_dim);
+	for (int v = 0; v < t->c.caption_views; v++)
+		put_rows(t, "text_features", v, e->text_features[v], from, n, t->c.embed_dim);
+	for (int v = 0; v < 2 && t->c.weight[DC_TERM_SIMSIAM] > 0 && e->N >= 2; v++) {
+		put_rows(t, "simsiam_z", v, e->simsiam_z[v], from, n, t->c.simsiam_width);
+		put_rows(t, "simsiam_p", v, e->simsiam_p[v], from, n, t->c.simsiam_width);
+	}
+}
+
+static size_t
+row_bytes(const struct dc_config *c)
+{
+	size_t floats = (size_t)(c->image_views + c->caption_views) * (size_t)c->embed_dim;
+
+	return sizeof(float) * (floats + (c->weight[DC_TERM_SIMSIAM] > 0 ? 4 * (size_t)c->simsiam_width : 0));
+}
+
+/* The features of the whole batch: one frame, or several ranges of rows where they would be too large for one. */
+static int
+send_features(struct train *t)
+{
+	struct dc_frame *last = &t->now.part[t->now.n - 1];
+	int N = t->enc->N, rows = (int)(BY_VALUE_FRAME / row_bytes(&t->c)), parts = N ? (N + rows - 1) / rows : 1, r = DC_FRAME;
+
+	for (int i = 0, from = 0; i < parts && r == DC_FRAME; i++, from += rows) {
+		put_feature_rows(t, from, N - from < rows ? N - from : rows);
+		if (!i && t->c.weight[DC_TERM_MLM] > 0)
+			dc_put_data(&t->body, "mlm_nll", DC_F32, 1, &t->enc->M, t->enc->mlm_nll);
+		dc_put_double(&t->body, "logit_scale", *logit_scale(t, 0));
+		for (int k = 0; !i && k < N_CARRIED; k++)
+			DC_TRY(dc_gather_put(&t->body, &t->now, carried[k]));
+		dc_put_copy(&t->body, last, "position");
+		dc_put_part(&t->body, i, parts);
+		r = dc_frame_write(&t->out, "features", t->step, &t->body);
+	}
+	return r;
+}
+
+static int
+take_rows(struct train *t, const char *name, int view, float *x, int64_t n, int *from, int *rows)
+{
+	struct dc_tensor d;
+	char key[40];
+
+	if (view >= 0)
+		key_of(key, sizeof key, name, view);
+	if (!dc_frame_get(&t->lf, view < 0 ? name : key))
+		return 0; /* absent: zero */
+	DC_TRY(dc_frame_tensor(&t->lf, view < 0 ? name : key, DC_F32, view < 0 ? 1 : 2, &d));
+	if (!d.data)
+		return dc_frame_err(&t->lf, "%s: a reference, where values are wanted", name);
+	if (view < 0) {
+		if (d.shape[0] != n)
+			return dc_frame_err(&t->lf, "%s has %lld values, wanted %lld", name, (long long)d.shape[0], (long long)n);
+	} else {
+		if (d.shape[1] != n || d.shape[0] > t->enc->N - *from || !x)
+			return dc_frame_err(&t->lf, "%s does not have the features' shape", key);
+		*rows = (int)d.shape[0];
+		x += (size_t)*from * (size_t)n;
+	}
+	memcpy(x, d.data, d.bytes);
+	return 0;
+}
+
+/* One dfeatures frame into the encoder's d_ arrays; *from advances by its rows. */
+static int
+take_dfeatures(struct train *t, int *from)
+{
+	struct dc_enc *e = t->enc;
+	double d = 0;
+	int rows = 0;
+
+	for (int v = 0; v < 2; v++) {
+		DC_TRY(take_rows(t, "image_features", v, e->d_image_features[v], t->c.embed_dim, from, &rows));
+		DC_TRY(take_rows(t, "text_features", v, e->d_text_features[v], t->c.embed_dim, from, &rows));
+		DC_TRY(take_rows(t, "simsiam_p", v, e->d_simsiam_p[v], t->c.simsiam_width, from, &rows));
+	}
+	DC_TRY(take_rows(t, "mlm_nll", -1, e->d_mlm_nll, e->M, from, &rows));
+	if (dc_frame_get(&t->lf, "logit_scale"))
+		DC_TRY(dc_frame_double(&t->lf, "logit_scale", &d));
+	if (logit_scale(t, 1))
+		*logit_scale(t, 1) += (float)d;
+	*from += rows;
+	return 0;
+}
+
+/* Wait for the gradient of the features; *skip where the batch was too small for one. */
+static int
+receive_dfeatures(struct train *t, int *skip)
+{
+	int from = 0, r;
+	int64_t i, n;
+
+	*skip = 0;
+	do {
+		if ((r = read_loop(t)) != DC_FRAME)
+			return r;
+		i = n = 0;
+		if (strcmp(t->lf.kind, "dfeatures")) {
+			r = dc_frame_pass(&t->out, &t->lf);
+			continue;
+		}
+		DC_TRY(dc_frame_part(&t->lf, &i, &n));
+		if (dc_frame_get(&t->lf, "skip"))
+			DC_TRY(dc_frame_bool(&t->lf, "skip", skip));
+		if (!*skip)
+			DC_TRY(take_dfeatures(t, &from));
+		i++;
+	} while (r == DC_FRAME && (!n || i < n));
+	return r;
+}
+
+static int
+backward(struct train *t)
+{
+	struct pollfd p = { .fd = t->out.fd };
+
+	dc_enc_backward_heads(t->enc);
+	while (dc_enc_backward_next(t->enc) > 0)
+		if (poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLHUP | POLLNVAL))
+			return DC_GONE;
+	return DC_FRAME;
+}
+
+/* The tensors [from, to) of the list that have a gradient, as one map. */
+static void
+put_gradients(struct train *t, int from, int to)
+{
+	size_t n = 0;
+
+	for (int i = from; i < to; i++)
+		n += t->t[i].g != NULL;
+	dc_put_map(&t->body, "gradient", n);
+	for (int i = from; i < to; i++) {
+		struct tensor *x = &t->t[i];
+		if (x->g && t->by_value)
+			dc_put_data(&t->body, x->p.name, DC_F32, x->p.ndim, x->p.shape, x->g);
+		else if (x->g)
+			dc_put_ref(&t->body, x->p.name, DC_F32, x->p.ndim, x->p.shape, "gradients.safetensors", x->p.name);
+	}
+}
+
+static void
+put_statistics(struct train *t)
+{
+	char key[128];
+
+	for (int i = 0; i < t->enc->n_bn; i++) {
+		const struct dc_bn_stats *s = &t->enc->bn[i];
+		int64_t shape[] = { s->views, s->width };
+
+		snprintf(key, sizeof key, "%s.running_mean", s->name);
+		dc_put_data(&t->body, key, DC_F32, 2, shape, s->mean);
+		snprintf(key, sizeof key, "%s.running_var", s->name);
+		dc_put_data(&t->body, key, DC_F32, 2, shape, s->var);
+	}
+}
+
+/* Hand the gradients over; by value in frames of at most BY_VALUE_FRAME. */
+static int
+send_gradients(struct train *t, int skip)
+{
+	int from = skip ? t->n_t : 0, to, last, r = DC_FRAME;
+	size_t bytes;
+
+	do {
+		for (to = from, bytes = 0; to < t->n_t && (!t->by_value || bytes + 4 * t->t[to].p.n <= BY_VALUE_FRAME || to == from); to++)
+			bytes += 4 * t->t[to].p.n;
+		last = to == t->n_t;
+		put_gradients(t, from, to);
+		dc_put_bool(&t->body, "last", last);
+		dc_put_copy(&t->body, &t->now.part[t->now.n - 1], "position");
+		if (last && !skip)
+			put_statistics(t);
+		if (last)
+			dc_put_double(&t->body, "wait_s", t->wait);
+		r = dc_frame_write(&t->out, "gradients", t->step, &t->body);
+		from = to;
+	} while (r == DC_FRAME && !last);
+	return r;
+}
+
+static int
+receive_parameters(struct train *t)
+{
+	int r;
+
+	while ((r = read_loop(t)) == DC_FRAME && strcmp(t->lf.kind, "parameters"))
+		if ((r = dc_frame_pass(&t->out, &t->lf)) != DC_FRAME)
+			break;
+	return r == DC_FRAME ? take_parameters(t) : r;
+}
+
+static int
+train_step(struct train *t)
+{
+	int r, skip;
+
+	t->wait = 0;
+	if ((r = next_batch(t)) != DC_FRAME || (r = forward(t)) != DC_FRAME || (r = send_features(t)) != DC_FRAME ||
+	    (r = receive_dfeatures(t, &skip)) != DC_FRAME || (!skip && (r = backward(t)) != DC_FRAME) ||
+	    (r = send_gradients(t, skip)) != DC_FRAME)
+		return r;
+	t->samples += (uint64_t)t->enc->N;
+	dc_progress_to(&t->progress, t->samples);
+	t->steps++;
+	return receive_parameters(t);
+}
+
+/* Forward `end`, close what we write, and let dc-step finish: read the loop to its end. */
+static int
+finish(struct train *t)
+{
+	int r;
+
+	if (t->end_seen && !t->stopped)
+		r = dc_frame_pass(&t->out, &t->f);
+	else {
+		dc_put_bool(&t->body, "stopped", 1);
+		r = dc_frame_write(&t->out, "end", t->step, &t->body);
+	}
+	if (r != DC_FRAME)
+		return r;
+	if (close(t->out.fd) < 0)
+		return dc_err_errno("<stdout>");
+	close(t->in.fd);
+	t->loop.n_watch = 0;
+	while ((r = dc_frame_read(&t->loop, &t->lf)) == DC_FRAME)
+		;
+	return r == DC_EOF && t->loop.ended ? DC_FRAME : r == DC_EOF ? DC_GONE : r;
+}
+
+static void
+open_ring(struct train *t)
+{
+	int fd = open(o.loop, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		dc_die_errno("%s", o.loop);
+	if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode))
+		dc_die("%s: not a FIFO", o.loop);
+	if (dc_out_init(&t->out, STDOUT_FILENO, "<stdout>") < 0)
+		dc_die_usage("%s", dc_err());
+	dc_in_init(&t->in, STDIN_FILENO, "<stdin>");
+	dc_in_init(&t->loop, fd, o.loop);
+	dc_in_watch(&t->in, t->out.fd, 0);
+	dc_in_watch(&t->in, fd, POLLIN);
+	dc_in_watch(&t->loop, t->out.fd, 0);
+}
+
+static void
+free_train(struct train *t)
+{
+	dc_enc_free(t->enc);
+	for (int i = 0; i < t->n_t; i++) {
+		if (!t->parameters.map)
+			free(t->t[i].w);
+		if (t->by_value)
+			free(t->t[i].g);
+	}
+	if (t->parameters.map)
+		dc_st_close(&t->parameters);
+	if (t->gradients.map)
+		dc_st_close(&t->gradients);
+	free(t->t);
+	free(t->param);
+	dc_gather_free(&t->now);
+	dc_gather_free(&t->next);
+	dc_frame_free(&t->f);
+	dc_frame_free(&t->lf);
+	dc_body_free(&t->body);
+	free(t);
+}
+
+static int
+train(void)
+{
+	struct train *t = dc_xcalloc(1, sizeof *t);
+	int r, status;
+
+	open_ring(t);
+	dc_progress_init(&t->progress, "samples", 0, 0);
+	t->progress.on = 0; /* dc-step's line shows the steps */
+	if ((r = start(t)) == DC_FRAME)
+		while ((r = train_step(t)) == DC_FRAME)
+			;
+	if (r == DC_EOF)
+		r = finish(t);
+	status = r == DC_FRAME ? DC_EXIT_OK : dc_io_status(&t->in, t->in_lost ? DC_EOF : r);
+	dc_progress_end(&t->progress, t->steps, o.verbose);
+	free_train(t);
+	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	int first;
+
+	dc_main_init("dc-encode");
+	first = dc_opts_parse(argc, argv, "--loop FIFO | --model DIR [options]",
+	    "encodes images and captions: trains in a ring, or makes features with a model", table);
+	if (first < argc)
+		dc_die_usage("%s: takes no operand; batches come on stdin", argv[first]);
+	if (!o.loop == !o.model)
+		dc_die_usage("give --loop to train in a ring or --model to encode");
+	if (o.model && (o.freeze || o.by_value || o.read_ahead >= 0))
+		dc_die_usage("--freeze, --by-value and --read-ahead belong to --loop");
+	use_threads();
+	return o.loop ? train() : encode_only();
+}
