@@ -26,6 +26,7 @@ struct dc_tar {
 	int fd, gone, done;
 	unsigned char *buf;          /* what libarchive reads from, READ_BYTES */
 	char *damage;
+	uint64_t bytes;              /* read from fd */
 	struct seen seen;
 	/* the member whose header was read last */
 	struct archive_entry *entry;
@@ -57,6 +58,7 @@ tar_read(struct archive *a, void *arg, const void **buf)
 	if (n < 0)
 		archive_set_error(a, errno, "%s", strerror(errno));
 	*buf = t->buf;
+	t->bytes += n > 0 ? n : 0;
 	return n;
 }
 
@@ -99,7 +101,8 @@ static void
 damaged(struct dc_tar *t, uint64_t at, const char *what)
 {
 	if (!t->damage && !t->gone)
-		t->damage = dc_xasprintf("at byte %llu: %s", (unsigned long long)at, what ? what : "damaged");
+		t->damage = dc_xasprintf("at byte %llu: %s", (unsigned long long)at,
+		    !t->bytes ? "the file is empty" : what ? what : "damaged");
 }
 
 int
@@ -178,7 +181,7 @@ at_end(struct dc_tar *t)
 
 	t->done = 1;
 	if (at < t->end + BLOCK)
-		damaged(t, at, at ? "truncated: no end-of-archive block" : "the file is empty");
+		damaged(t, at, "truncated: no end-of-archive block");
 	return DC_TAR_END;
 }
 
@@ -195,7 +198,7 @@ next_header(struct dc_tar *t)
 		if (r == ARCHIVE_EOF)
 			return at_end(t);
 		if (r != ARCHIVE_OK && r != ARCHIVE_WARN) { /* RETRY: a bad header was passed over; else nothing more comes */
-			damaged(t, at, archive_error_string(t->a));
+			damaged(t, at, r == ARCHIVE_RETRY ? "a bad header" : archive_error_string(t->a));
 			t->done = r != ARCHIVE_RETRY;
 			t->end = archive_filter_bytes(t->a, 0);
 			continue;
@@ -250,8 +253,10 @@ take(struct dc_tar *t, struct dc_group *g)
 	*m = (struct dc_member){ .ext = t->ext, .size = archive_entry_size(t->entry) };
 	t->key = t->ext = NULL;
 	if (take_data(t, m) < 0) {
+		char *what = dc_xasprintf("truncated: the data of %s.%s are not all there", g->key, m->ext);
 		g->broken = 1;
-		damaged(t, t->offset, archive_error_string(t->a));
+		damaged(t, t->offset, what);
+		free(what);
 	}
 }
 
