@@ -75,7 +75,7 @@ struct run {
 	int64_t filled;       /* its slots so far, of all ranks */
 	int64_t taken, before; /* places of this epoch gone by; those that belong to skipped batches */
 	struct item *item; size_t n_items; /* this rank's samples of the batch */
-	struct item *part;    /* the part at hand */
+	int labelled;         /* one of them has a label */
 	char **damaged; size_t n_damaged;
 };
 
@@ -235,15 +235,13 @@ put_names(struct run *r, struct item *const *v, size_t n)
 		dc_put_str(&r->body, NULL, v[i]->sample->key);
 }
 
+/* Labels are in all parts of a batch or in none. */
 static void
 put_labels(struct run *r, struct item *const *v, size_t n)
 {
-	int any = 0;
 	int32_t *label;
 
-	for (size_t i = 0; i < n; i++)
-		any |= v[i]->sample->has_label;
-	if (!any)
+	if (!r->labelled)
 		return;
 	label = dc_put_space(&r->body, "label", DC_I32, 1, (int64_t[]){ n });
 	for (size_t i = 0; i < n; i++)
@@ -303,6 +301,7 @@ send_batch(struct run *r)
 		clear_items(r->item + first, n);
 	}
 	r->n_items = 0;
+	r->labelled = 0;
 	r->filled = 0;
 	r->batch++;
 	dc_progress_to(&r->progress, r->n.out);
@@ -342,6 +341,7 @@ discard(struct run *r, int64_t *count)
 	*count += r->n_items;
 	clear_items(r->item, r->n_items);
 	r->n_items = 0;
+	r->labelled = 0;
 	r->filled = 0;
 }
 
@@ -357,6 +357,7 @@ take(struct run *r, struct dc_sample *s)
 	s->slot = r->batch * o.batch + r->filled++;
 	if (s->slot % o.world == o.rank) {
 		r->item[r->n_items++].sample = s;
+		r->labelled |= s->has_label || s->bad_label;
 	} else {
 		r->n.others++;
 		free_sample(s);
@@ -371,12 +372,21 @@ ended(const struct run *r)
 }
 
 static void
+warn_apart(const struct run *r)
+{
+	if (r->reader.apart)
+		dc_warn("%" PRIu64 " samples lie in pieces: their files must stand next to each other in the tar"
+		    " (tar --sort=name)", r->reader.apart);
+}
+
+static void
 no_usable(struct run *r)
 {
 	char list[1024] = "";
 
 	for (size_t i = 0; i < r->reader.n_extensions; i++)
 		snprintf(list + strlen(list), sizeof list - strlen(list), " .%.20s", r->reader.extension[i]);
+	warn_apart(r);
 	dc_err_set("no usable sample in %zu shard%s: %" PRIu64 " read; extensions seen:%s; looked for images in %s and"
 	    " captions in %s (--image, --caption)", r->shards.n, r->shards.n == 1 ? "" : "s", r->reader.in,
 	    *list ? list : " none", o.image, o.caption);
@@ -432,6 +442,7 @@ count_pass(struct run *r, struct dc_reader *reader, int64_t *n)
 	*n = reader->usable;
 	if (ret == DC_READER_END && !reader->usable) {
 		r->reader.in = reader->in;
+		r->reader.apart = reader->apart;
 		memcpy(r->reader.extension, reader->extension, sizeof reader->extension);
 		r->reader.n_extensions = reader->n_extensions;
 		reader->n_extensions = 0;
@@ -533,6 +544,7 @@ warn_oddities(struct run *r)
 {
 	if (r->reader.bad_labels)
 		dc_warn("%" PRIu64 " samples have a .cls that is no whole number: label -1", r->reader.bad_labels);
+	warn_apart(r);
 	if (o.steps && r->batch < o.steps)
 		dc_warn("the shards gave %" PRId64 " batches, fewer than --steps %" PRId64, r->batch, o.steps);
 }

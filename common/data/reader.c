@@ -95,6 +95,7 @@ make(struct dc_reader *r)
 		r->usable++;
 		return s;
 	}
+	r->apart += r->group.occurrence > 0 && (why == DC_REJECT_NO_IMAGE || why == DC_REJECT_NO_CAPTION);
 	r->refuse(r->arg, s, why, dc_err());
 	dc_sample_free(s);
 	free(s);

@@ -42,6 +42,7 @@ struct dc_reader {
 	uint64_t in;           /* groups read */
 	uint64_t usable;       /* in this epoch */
 	uint64_t bad_labels;
+	uint64_t apart;        /* refused for want of an image or caption, their key having come before in the shard */
 	char *extension[DC_EXTENSIONS_MAX]; size_t n_extensions; /* seen, in order */
 	/* its own */
 	uint32_t *order;
