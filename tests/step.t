@@ -162,13 +162,48 @@ pid=$(pid_of ign)
 kill -TERM "$pid"
 wait $job; ok $? 'signals that were ignored are caught all the same'
 
+begin u
+$fake --run u --until 1000 --sleep 4 2>err.fake | dc-step --run u --loop u/loop --lr 1e-2 --warmup 2 --steps 30 >rows 2>err.step &
+job=$!
+for i in $(seq 100); do [ -e u/shm/gradients.safetensors ] && [ -s u/log.tsv ] && break; sleep 0.1; done
+pid=$(pid_of u)
+sleep 0.5; kill -INT "$pid"; sleep 1.2; kill -INT "$pid"
+wait $job; [ $? -eq 130 ]; ok $? 'a second interrupt, later, kills it'
+check 'its shared memory is still there' test -e u/shm/gradients.safetensors
+ring u '--until 2'
+ends 0 0 'the next ring starts all the same'
+clean u 'and leaves nothing of either'
+
+# a checkpoint that cannot be written: the state's file is the largest
+begin q
+ring q '--until 1' --save-every 1
+limit=$(($(stat -c %s q/step-00000001/state.safetensors) / 512 - 8))
+trap '' XFSZ
+ring_limited() { (ulimit -f $limit; ring q '--until 6' --save-every 2; echo "$a $b" >both) 2>/dev/null; read -r a b <both; }
+ring_limited
+ends 3 1 'a file system that is full ends the run'
+said 'q/step-00000003|q/step-00000002' 'names the checkpoint'
+said 'state.safetensors: cannot reserve' 'and the file'
+check 'the newest checkpoint is the one before' test "$(readlink q/latest)" = step-00000001
+check 'nothing is left half written' test -z "$(ls -A q | grep '^[.]step')"
+trap - XFSZ
+ring_limited
+[ "$b" -gt 128 ]; ok $? 'killed in the middle of a checkpoint'
+check 'the newest is the one before' test "$(readlink q/latest)" = step-00000001
+check 'the half written one has another name' test -d q/.step-00000002.tmp -a ! -e q/step-00000002
+ring q '--until 6' --save-every 2
+ends 0 0 'it continues'
+begin r
+ring r '--until 6' --save-every 2
+check 'and comes to the same' diff -r q/latest r/latest
+
 # neighbours that are not there
 begin g
 got=0; sleep 0.3 | timeout 10 dc-step --run g --loop g/loop >out 2>err || got=$?
 [ "$got" -eq 3 ] && [ ! -s err ]; ok $? 'no reader ever opens the FIFO and stdin closes: 3, silently'
 clean g 'and nothing is left'
-(sleep 1; :) <g/loop &
-got=0; sleep 3 | timeout 10 dc-step --run g --loop g/loop >out 2>err || got=$?
+(sleep 0.5; :) <g/loop &
+got=0; sleep 2 | timeout 10 dc-step --run g --loop g/loop >out 2>err || got=$?
 [ "$got" -eq 3 ] && [ ! -s err ]; ok $? 'the loop loses its reader: 3'
 wait
 begin h
