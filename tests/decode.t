@@ -100,7 +100,7 @@ wrong=0
 for tail in carry short drop; do
 	for shuffle in 0 6; do
 		dc-decode --batch 8 --epochs 3 --shuffle $shuffle --tail $tail "$S" >whole 2>err || wrong=1
-		for k in 1 3 4 7 9 12; do
+		for k in 1 4 9; do
 			dc-decode --batch 8 --epochs 3 --shuffle $shuffle --tail $tail --skip $k "$S" 2>>err >part || wrong=1
 			frames raw $k <whole >a 2>>err; frames raw 0 <part >b
 			cmp a b >>err || { wrong=1; echo "tail $tail shuffle $shuffle skip $k" >>err; }
@@ -212,9 +212,7 @@ said 'no image could be decoded' 'fail and do not go round for ever'
 # --- the pipe ---
 { { dc-decode --steps 1000000 s-000.tar 2>err; echo $? >code; } | head -c 100 >out; }
 is "$(cat code) $(cat err)" '3 ' 'a reader that goes away ends it, silently'
-start=$(date +%s)
-{ sleep 6 >/dev/null & echo $! >pid; cat s-000.tar; wait; } | { dc-decode --batch 4 - 2>err; echo $? >code; } | head -c 10 >out
-kill "$(cat pid)" 2>/dev/null
+{ cat s-000.tar; sleep 2; : >late; } | { dc-decode --batch 4 - 2>err; echo $? >code; [ -f late ] && echo late >>code; } | head -c 10 >out
 is "$(cat code) $(cat err)" '3 ' 'also while it waits for data'
 run 1 'a full disk is an error' sh -c 'dc-decode s-000.tar >/dev/full'
 
