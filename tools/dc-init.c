@@ -417,7 +417,7 @@ check_opts(int argc, int first)
 static char *
 configure(struct dc_config *c, const struct dc_model *from)
 {
-	struct dc_config arch;
+	struct dc_config arch = { 0 };
 	char *vocab;
 
 	if (o.arch)

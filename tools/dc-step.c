@@ -181,7 +181,7 @@ print_state(void)
 static void
 check_numerics(void)
 {
-	struct dc_numerics here;
+	struct dc_numerics here = { 0 };
 
 	dc_numerics_here(&here);
 	if (dc_numerics_check(&r.s.numerics, &here) < 0) {
