@@ -103,6 +103,9 @@ rm -r v/heads v/state.safetensors
 run 0 'from towers alone' dc-init --from v $small --seed 9 --out x -v
 said 'heads/declip.safetensors: not there: all new' 'says that the heads are new'
 check 'its towers again' cmp v/open_clip_model.safetensors x/latest/open_clip_model.safetensors
+mkdir cache snapshot; cp v/open_clip_model.safetensors cache/0123; cp v/*.json v/bpe.txt.gz snapshot
+ln -s ../cache/0123 snapshot/open_clip_model.safetensors
+run 0 'from a directory of links, as in a cache' dc-init --from snapshot $small --out xx
 run 0 'from a run that has only clip, adding heads' dc-init --from d $small --seed 9 --out y
 check 'which are there' test -f y/latest/heads/declip.safetensors
 run 0 'and back' dc-init --from y --method clip --out z

@@ -70,10 +70,14 @@ read_config(struct dc_config *c, const char *dir)
 static int
 open_weights(struct dc_model *m)
 {
-	char *path = dc_xasprintf("%s/open_clip_model.safetensors", m->dir);
+	char *path = dc_xasprintf("%s/open_clip_model.safetensors", m->dir), *real = realpath(path, NULL);
 	struct dc_param *p;
 	int n, r;
 
+	if (real) { /* Hugging Face's cache has links to files that are called by their hashes */
+		free(path);
+		path = real;
+	}
 	if ((r = dc_st_open(&m->st, AT_FDCWD, path, DC_ST_READ)) == 0) {
 		n = dc_params_list(&m->c, &p);
 		if ((r = dc_model_check(&m->st, p, n, 0)) < 0)
