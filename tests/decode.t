@@ -62,6 +62,15 @@ is "$(col 9 | tr ' ' '\n' | sort -u)" '-' 'have none'
 listed 'a pass at batches of 64' s-000.tar
 [ ! -s err ]; ok $? 'is silent'
 
+for f in pax gnu; do
+	listed "names in a $f tar" names-$f.tar
+	is "$(col 5)" "café/日本 $(printf '%090d' 0 | tr 0 x)/$(printf '%090d' 0 | tr 0 y)" 'of any language and length'
+	said '1 bad-key' 'save those that are not UTF-8'
+done
+odd=$(printf 'c\377t.tar'); cp cut.tar "$odd"
+listed 'a damaged shard whose name is not UTF-8' "$odd"
+grep -qF '"damaged": ["c?t.tar: damaged' list; ok $? 'is named as far as can be'
+
 # --- threads, parts, shuffling ---
 for j in 1 4; do dc-decode -j $j --batch 8 --epochs 3 --shuffle 6 --seed 5 "$S" >j$j 2>err; done
 check 'four threads send the bytes of one' cmp j1 j4

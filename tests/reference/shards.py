@@ -66,6 +66,10 @@ with tarfile.open("labels.tar", "w") as t:
         add(t, "%02d.txt" % n, b"text")
         if n == 0:
             add(t, "00.cls", b"5")
+for name, form in (("pax", tarfile.PAX_FORMAT), ("gnu", tarfile.GNU_FORMAT)):
+    with tarfile.open("names-%s.tar" % name, "w", format=form) as t:
+        for key in ("caf\u00e9/\u65e5\u672c", "x" * 90 + "/" + "y" * 90, "\udcff"):
+            sample(t, key, 1) if key != "\udcff" else add(t, key + ".png", b"x")
 with tarfile.open("nothing.tar", "w") as t:
     add(t, "a.bin", b"x")
     add(t, "a.meta", b"x")
