@@ -190,6 +190,8 @@ warmup=${opt[warmup]:-$((total / 10 > 2500 ? 2500 : total / 10))}
 threads=${opt[threads]:-$(nproc)}
 [[ $threads =~ ^[0-9]+$ ]] && [ "$threads" -ge 1 ] || die_usage "--threads $threads: must be a whole number of at least 1"
 export OMP_NUM_THREADS=$threads
+# six programs share the processors: a thread that spins while it waits takes them from the tool it waits for
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 tag=$run/loop
 
 args=(dc-init --arch "$arch" --method "${opt[method]}" --as "${opt[as]}" --seed "${opt[seed]}" --queue "$queue" --nns-after "$after")
