@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# What `make demo` runs: draw a data set, train a small DeCLIP on it through the ring, score the model, show the results.
+#
+#	demo.sh [--data SHARDS --test SHARDS] [--dir DIR] [--steps N]
+#
+# With --data it trains on those shards instead, and scores recall on --test. Run again to continue or to score again.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PATH=${DC_BIN:-$here/../build}:$PATH
+dir=demo data='' test='' steps=600
+while [ $# -gt 0 ]; do
+	case $1 in
+	-h | --help) sed -n '5,7s/^#\t\{0,1\} \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+	--data | --test | --dir | --steps)
+		[ $# -gt 1 ] || { echo "demo.sh: $1 needs a value" >&2; exit 2; }
+		printf -v "${1#--}" %s "$2"
+		shift 2 ;;
+	*) echo "demo.sh: unknown argument $1" >&2; exit 2 ;;
+	esac
+done
+say() { printf '\n== %s\n' "$*"; }
+started=$SECONDS
+mkdir -p "$dir"
+
+if [ -z "$data" ]; then
+	run=$dir/run
+	if [ ! -f "$dir/scenes/.done" ]; then
+		say "drawing scenes: coloured shapes with captions; some pairs of shape and colour are kept for the test"
+		dc-scenes --out "$dir/scenes" --train 6000 --test 1000 --seed 1
+		touch "$dir/scenes/.done"
+	fi
+	data="$dir/scenes/train-{000..005}.tar" test="$dir/scenes/test-000.tar"
+	scenes=1
+else
+	run=$dir/run-own scenes=
+	[ -n "$test" ] || { echo "demo.sh: --data needs --test, shards that are scored" >&2; exit 2; }
+fi
+
+caption=()
+if first=$(dc-decode --count --caption json:captions,txt "$test" 2>/dev/null) && [ "$first" -gt 0 ]; then
+	caption=(--caption "json:captions,txt")
+	export DC_CAPTION=json:captions,txt
+fi
+say "training DeCLIP for $steps steps through six tools (log: $run/log.tsv; Ctrl-C stops it, make demo continues it)"
+"$here/train.sh" --data "$data" --run "$run" --arch vit-s64-p16 --batch 64 --steps "$steps" --seed 1 \
+	--augment "--blur 0.1,1" ${caption[@]+"${caption[@]}"} --quiet
+
+say "pictures"
+"$here/plot.sh" "$run" "$dir/loss.png" && echo "loss curves          $dir/loss.png"
+dc-decode --steps 1 --batch 24 --shuffle 1000 ${caption[@]+"${caption[@]}"} "$data" 2>/dev/null | dc-augment --size 64 --blur 0.1,1 |
+	dc-tokenize --model "$run" | dc-peek --quiet --vocab "$run/latest/bpe.txt.gz" --sheet "$dir/views.png" >/dev/null
+echo "augmented views      $dir/views.png"
+
+say "image-text retrieval on $test"
+"$here/score.sh" recall "$run" "$test"
+if [ -n "$scenes" ]; then
+	for what in shape colour; do
+		say "zero-shot classification: which $what? (all pairs, then only pairs of shape and colour never seen in training)"
+		for set in test novel; do
+			"$here/score.sh" zeroshot "$run" "$dir/scenes/$what-prompts.txt" "$dir/scenes/${what}s.txt" "$dir/scenes/$set-$what-000.tar"
+		done
+	done
+fi
+say "done in $((SECONDS - started)) s"
