@@ -4,16 +4,26 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/util.h"
+
+/* In a pipeline of several tools only the last may draw: their lines would run into each other. */
+static int
+stdout_is_a_pipe(void)
+{
+	struct stat st;
+
+	return fstat(STDOUT_FILENO, &st) == 0 && S_ISFIFO(st.st_mode);
+}
 
 void
 dc_progress_init(struct dc_progress *p, const char *unit, uint64_t first, uint64_t total)
 {
 	*p = (struct dc_progress){ .unit = unit, .total = total, .first = first, .done = first };
 	p->start = p->last = dc_seconds();
-	p->on = isatty(STDERR_FILENO);
+	p->on = isatty(STDERR_FILENO) && !stdout_is_a_pipe();
 }
 
 static double

@@ -10,7 +10,7 @@ struct dc_progress {
 	uint64_t total;      /* 0 if not known: no ETA then */
 	double start, last;  /* seconds */
 	uint64_t done, first;
-	int on;              /* stderr is a terminal */
+	int on;              /* stderr is a terminal, and stdout is no pipe */
 };
 
 /* `first` = what was done before this run (a resumed one). */
