@@ -55,8 +55,10 @@ in_choices(const char *list, const char *s)
 static void
 print_default(FILE *fp, const struct dc_opt *o)
 {
-	if (o->kind == DC_KIND_INT && *(int64_t *)o->dst)
-		fprintf(fp, " [%lld]", (long long)*(int64_t *)o->dst);
+	int64_t i = o->kind == DC_KIND_INT ? *(int64_t *)o->dst : 0;
+
+	if (i && (double)i >= o->lo) /* below the range: "not given" */
+		fprintf(fp, " [%lld]", (long long)i);
 	else if (o->kind == DC_KIND_DOUBLE)
 		fprintf(fp, " [%g]", *(double *)o->dst);
 	else if ((o->kind == DC_KIND_STR || o->kind == DC_KIND_CHOICE) && *(const char **)o->dst)
