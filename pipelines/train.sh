@@ -69,6 +69,7 @@ usage() {
 	  -v, --verbose    every tool prints its statistics at the end
 	  -q, --quiet      no rows on standard output (they are in RUN/log.tsv)
 	  -h, --help       print this and exit
+	  --version        print the version and exit
 	END
 }
 die() { echo "$me: $*" >&2; exit 1; }
