@@ -45,7 +45,7 @@ pick_object(struct dc_scene_object *o, struct dc_rng *r, enum dc_scene_pick pick
 	} while (pick != DC_SCENE_ALL && dc_scene_held_out(o->shape, o->colour) != (pick == DC_SCENE_NOVEL));
 	o->size = (enum dc_scene_size)between(r, DC_SMALL, DC_LARGE);
 	/* no texture where it would be too fine to see */
-	o->texture = between(r, 0, 9) < 5 ? DC_PLAIN : (enum dc_scene_texture)between(r, DC_STRIPED, DC_CHECKED);
+	o->texture = between(r, 0, 9) < 7 ? DC_PLAIN : (enum dc_scene_texture)between(r, DC_STRIPED, DC_CHECKED);
 	if (o->size == DC_SMALL)
 		o->texture = DC_PLAIN;
 	o->tilt = between(r, -8, 8);
@@ -54,7 +54,7 @@ pick_object(struct dc_scene_object *o, struct dc_rng *r, enum dc_scene_pick pick
 }
 
 /* Radii in thousandths of the side, by number of objects and size. */
-static const int radius[DC_SCENE_OBJECTS][3] = { { 210, 290, 375 }, { 150, 185, 220 }, { 118, 140, 162 } };
+static const int radius[DC_SCENE_OBJECTS][3] = { { 280, 345, 410 }, { 160, 190, 220 }, { 125, 143, 162 } };
 
 /* Centres in thousandths of the side, by number of objects and layout. */
 static const struct { int n, at[DC_SCENE_OBJECTS][2]; } layout[] = {
@@ -80,7 +80,7 @@ place(struct dc_scene *s, struct dc_rng *r)
 	for (int i = 0; i < s->n; i++) {
 		struct dc_scene_object *o = &s->object[i];
 		int rad = radius[s->n - 1][o->size] + between(r, -12, 12);
-		int free_mil = s->n == 1 ? 480 - rad : s->n == 2 ? 30 : 12;
+		int free_mil = s->n == 1 ? (rad < 380 ? 100 : 480 - rad) : s->n == 2 ? 30 : 12;
 		int x = layout[which].at[i][0] + between(r, -free_mil, free_mil);
 		int y = layout[which].at[i][1] + between(r, -free_mil, free_mil);
 
@@ -99,11 +99,13 @@ has_colour(const struct dc_scene *s, int colour)
 	return 0;
 }
 
-/* A muted ground, well apart from white and black objects. */
+/* A light ground, pale in colour; a dark one below white objects. (A small encoder learns shapes in a few hundred steps
+ * where they are nearly always darker than the ground, and in thousands where they may be either.) */
 static void
 pick_background(struct dc_scene *s, struct dc_rng *r)
 {
-	int lo = has_colour(s, BLACK) ? 112 : 62, hi = has_colour(s, WHITE) ? 150 : 214;
+	int white = has_colour(s, WHITE), black = has_colour(s, BLACK);
+	int lo = !white ? 186 : black ? 104 : 64, hi = !white ? 240 : black ? 144 : 128;
 	int light = between(r, lo, hi), other = clamp(light + between(r, -56, 56), lo, hi);
 
 	s->background = (enum dc_scene_background)between(r, 0, DC_BACKGROUNDS - 1);
@@ -127,7 +129,7 @@ dc_scene_compose(struct dc_scene *s, struct dc_rng *r, int side, int n, enum dc_
 
 	memset(s, 0, sizeof *s);
 	s->side = side;
-	s->n = n ? n : draw < 60 ? 1 : draw < 85 ? 2 : 3;
+	s->n = n ? n : draw < 70 ? 1 : draw < 90 ? 2 : 3;
 	for (int i = 0; i < s->n; i++)
 		pick_object(&s->object[i], r, pick);
 	place(s, r);
