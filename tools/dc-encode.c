@@ -607,29 +607,35 @@ send_features(struct train *t)
 	return r;
 }
 
+/* name.view of this frame into rows from *from on of x [N,width]; absent: zero. *rows = how many came. */
 static int
-take_rows(struct train *t, const char *name, int view, float *x, int64_t n, int *from, int *rows)
+take_rows(struct train *t, const char *name, int view, float *x, int64_t width, int from, int *rows)
 {
 	struct dc_tensor d;
 	char key[40];
 
-	if (view >= 0)
-		key_of(key, sizeof key, name, view);
-	if (!dc_frame_get(&t->lf, view < 0 ? name : key))
-		return 0; /* absent: zero */
-	DC_TRY(dc_frame_tensor(&t->lf, view < 0 ? name : key, DC_F32, view < 0 ? 1 : 2, &d));
-	if (!d.data)
-		return dc_frame_err(&t->lf, "%s: a reference, where values are wanted", name);
-	if (view < 0) {
-		if (d.shape[0] != n)
-			return dc_frame_err(&t->lf, "%s has %lld values, wanted %lld", name, (long long)d.shape[0], (long long)n);
-	} else {
-		if (d.shape[1] != n || d.shape[0] > t->enc->N - *from || !x)
-			return dc_frame_err(&t->lf, "%s does not have the features' shape", key);
-		*rows = (int)d.shape[0];
-		x += (size_t)*from * (size_t)n;
-	}
-	memcpy(x, d.data, d.bytes);
+	key_of(key, sizeof key, name, view);
+	if (!dc_frame_get(&t->lf, key))
+		return 0;
+	DC_TRY(dc_frame_tensor(&t->lf, key, DC_F32, 2, &d));
+	if (!d.data || d.shape[1] != width || d.shape[0] > t->enc->N - from || !x)
+		return dc_frame_err(&t->lf, "%s does not have the features' shape", key);
+	memcpy(x + (size_t)from * (size_t)width, d.data, d.bytes);
+	*rows = (int)d.shape[0];
+	return 0;
+}
+
+static int
+take_mlm(struct train *t)
+{
+	struct dc_tensor d;
+
+	if (!dc_frame_get(&t->lf, "mlm_nll"))
+		return 0;
+	DC_TRY(dc_frame_tensor(&t->lf, "mlm_nll", DC_F32, 1, &d));
+	if (!d.data || d.shape[0] != t->enc->M || !t->enc->d_mlm_nll)
+		return dc_frame_err(&t->lf, "mlm_nll has %lld values, wanted %lld", (long long)d.shape[0], (long long)t->enc->M);
+	memcpy(t->enc->d_mlm_nll, d.data, d.bytes);
 	return 0;
 }
 
@@ -642,11 +648,11 @@ take_dfeatures(struct train *t, int *from)
 	int rows = 0;
 
 	for (int v = 0; v < 2; v++) {
-		DC_TRY(take_rows(t, "image_features", v, e->d_image_features[v], t->c.embed_dim, from, &rows));
-		DC_TRY(take_rows(t, "text_features", v, e->d_text_features[v], t->c.embed_dim, from, &rows));
-		DC_TRY(take_rows(t, "simsiam_p", v, e->d_simsiam_p[v], t->c.simsiam_width, from, &rows));
+		DC_TRY(take_rows(t, "image_features", v, e->d_image_features[v], t->c.embed_dim, *from, &rows));
+		DC_TRY(take_rows(t, "text_features", v, e->d_text_features[v], t->c.embed_dim, *from, &rows));
+		DC_TRY(take_rows(t, "simsiam_p", v, e->d_simsiam_p[v], t->c.simsiam_width, *from, &rows));
 	}
-	DC_TRY(take_rows(t, "mlm_nll", -1, e->d_mlm_nll, e->M, from, &rows));
+	DC_TRY(take_mlm(t));
 	if (dc_frame_get(&t->lf, "logit_scale"))
 		DC_TRY(dc_frame_double(&t->lf, "logit_scale", &d));
 	if (logit_scale(t, 1))

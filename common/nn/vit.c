@@ -46,7 +46,7 @@ dc_vit_forward(dc_real *features, struct dc_vit_kept *kept, const struct dc_vit 
 {
 	const size_t R = (size_t)n * (1 + t->G), W = t->W;
 	struct dc_arena_mark mark = dc_arena_mark(arena);
-	struct dc_vit_kept here, *k = kept ? kept : &here;
+	struct dc_vit_kept here = { 0 }, *k = kept ? kept : &here;
 	dc_real *x0;
 
 	memset(k, 0, sizeof(*k));
