@@ -3,6 +3,8 @@
 #ifndef NN_CHECKS_H
 #define NN_CHECKS_H
 
+#include <unistd.h>
+
 #include "tests/nn_naive.h"
 #include "tests/tap.h"
 
@@ -189,6 +191,18 @@ before_batch_norm(const char *name)
 		(!strstr(name, ".bn.") || !strcmp(name, "simsiam.projector.2.bn.bias"));
 }
 
+/* tests/golden/BASE from here (the top), or some levels up from the program, build/[asan/]test_nn. */
+static inline void
+golden_path(char *path, size_t n, const char *argv0, const char *base)
+{
+	const int dir = (int)(strrchr(argv0, '/') ? strrchr(argv0, '/') + 1 - argv0 : 0);
+	const char *up[] = { "../", "../../", "../../../" };
+
+	snprintf(path, n, "tests/golden/%s", base);
+	for (int i = 0; i < 3 && access(path, R_OK); i++)
+		snprintf(path, n, "%.*s%stests/golden/%s", dir, argv0, up[i], base);
+}
+
 /* Golden numbers of tests/reference/towers.py: outputs, then every gradient, as f8. */
 static inline void
 check_golden(const char *argv0, const char *base, int quick, int released, double tol)
@@ -201,9 +215,7 @@ check_golden(const char *argv0, const char *base, int quick, int released, doubl
 	size_t n = 0, at = 0;
 	const double *want;
 
-	/* build/test_nn stands beside tests/ */
-	snprintf(file, sizeof(file), "%.*s../tests/golden/%s", (int)(strrchr(argv0, '/') ? strrchr(argv0, '/') + 1 - argv0 : 0),
-		argv0, base);
+	golden_path(file, sizeof(file), argv0, base);
 	if (dc_slurp(file, 1 << 20, &bytes, &n) < 0) {
 		ok(0, "%s", dc_err());
 		return;

@@ -6,12 +6,40 @@ enum { PIECE = 4096 };   /* elements for a thread at a time */
 
 static const dc_real rsqrt_2 = (dc_real)0.70710678118654752440, rsqrt_2pi = (dc_real)0.39894228040143267794;
 
+/* Far out both functions are 0 or x to the last bit of anything they are added to. Held at e^-60, no product here is
+ * a denormal number, which processors multiply a hundred times slower. */
+enum { FAR = 60 };
+
+static inline dc_real
+sigmoid(dc_real z)
+{
+	z = z < -FAR ? -FAR : z;
+	z = z > FAR ? FAR : z;
+	return 1 / (1 + dc_vexp_near(-z));
+}
+
+/* exp(-x^2 / 2) / sqrt(2 pi) */
+static inline dc_real
+normal_pdf(dc_real x)
+{
+	dc_real z = (dc_real)0.5 * x * x;
+
+	z = z > FAR ? FAR : z;
+	return rsqrt_2pi * dc_vexp_near(-z);
+}
+
+static inline dc_real
+normal_cdf(dc_real x)
+{
+	return (dc_real)0.5 + (dc_real)0.5 * dc_verf(x * rsqrt_2);
+}
+
 static void
 quick_forward(dc_real *restrict y, const dc_real *restrict x, size_t n)
 {
 #pragma omp simd
 	for (size_t i = 0; i < n; i++)
-		y[i] = x[i] * (1 / (1 + dc_vexp((dc_real)-1.702 * x[i])));
+		y[i] = x[i] * sigmoid((dc_real)1.702 * x[i]);
 }
 
 static void
@@ -19,7 +47,7 @@ exact_forward(dc_real *restrict y, const dc_real *restrict x, size_t n)
 {
 #pragma omp simd
 	for (size_t i = 0; i < n; i++)
-		y[i] = x[i] * ((dc_real)0.5 + (dc_real)0.5 * dc_verf(x[i] * rsqrt_2));
+		y[i] = x[i] * normal_cdf(x[i]);
 }
 
 /* y' = s + 1.702 x s (1 - s) = s + 1.702 y (1 - s),  s = sigmoid(1.702 x) */
@@ -28,24 +56,23 @@ quick_backward(dc_real *dx, dc_real *restrict y, const dc_real *dy, const dc_rea
 {
 #pragma omp simd
 	for (size_t i = 0; i < n; i++) {
-		dc_real s = 1 / (1 + dc_vexp((dc_real)-1.702 * x[i]));
+		dc_real s = sigmoid((dc_real)1.702 * x[i]);
 
 		y[i] = x[i] * s;
 		dx[i] = dy[i] * (s + (dc_real)1.702 * (x[i] * s) * (1 - s));
 	}
 }
 
-/* y' = Phi(x) + x phi(x),  phi(x) = exp(-x^2 / 2) / sqrt(2 pi) */
+/* y' = Phi(x) + x phi(x),  phi = Phi' */
 static void
 exact_backward(dc_real *dx, dc_real *restrict y, const dc_real *dy, const dc_real *restrict x, size_t n)
 {
 #pragma omp simd
 	for (size_t i = 0; i < n; i++) {
-		dc_real cdf = (dc_real)0.5 + (dc_real)0.5 * dc_verf(x[i] * rsqrt_2);
-		dc_real pdf = rsqrt_2pi * dc_vexp((dc_real)-0.5 * x[i] * x[i]);
+		dc_real cdf = normal_cdf(x[i]);
 
 		y[i] = x[i] * cdf;
-		dx[i] = dy[i] * (cdf + x[i] * pdf);
+		dx[i] = dy[i] * (cdf + x[i] * normal_pdf(x[i]));
 	}
 }
 

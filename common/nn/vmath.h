@@ -9,22 +9,21 @@
 
 #ifdef DC_DOUBLE
 
+static inline dc_real dc_vexp_near(dc_real x) { return exp(x); }
 static inline dc_real dc_vexp(dc_real x) { return exp(x); }
 static inline dc_real dc_verf(dc_real x) { return erf(x); }
 
 #else
 
-/* e^x within 2 units in the last place for x in [-87.3, 88.3]; beyond, the value at that end. NaN stays NaN.
+/* e^x within 2 units in the last place, for x in [-87.3, 88.3] only. NaN stays NaN.
  *	n = round(x / ln 2), r = x - n ln 2 in two parts, e^x = 2^n e^r, e^r by its Taylor-like polynomial on |r| <= ln 2 / 2 */
 static inline dc_real
-dc_vexp(dc_real x)
+dc_vexp_near(dc_real x)
 {
 	const float magic = 12582912.0f;   /* 1.5 * 2^23: adding it rounds to an integer held in the low bits */
 	float t, n, r, p, scale;
 	int32_t bits, base;
 
-	x = x < -87.3f ? -87.3f : x;
-	x = x > 88.3f ? 88.3f : x;
 	t = x * 1.44269504f + magic;
 	n = t - magic;
 	r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
@@ -40,6 +39,15 @@ dc_vexp(dc_real x)
 	bits = (bits - base + 127) << 23;
 	memcpy(&scale, &bits, sizeof(scale));
 	return p * scale;
+}
+
+/* The same for any x; outside of that range the value at its end. */
+static inline dc_real
+dc_vexp(dc_real x)
+{
+	x = x < -87.3f ? -87.3f : x;
+	x = x > 88.3f ? 88.3f : x;
+	return dc_vexp_near(x);
 }
 
 /* erf(x), absolute error below 2e-7. |x| <= 1: x q(x^2); beyond: 1 - exp(-|x| r(|x|)), r(x) = -ln(erfc x) / x;
@@ -66,7 +74,7 @@ dc_verf(dc_real x)
 	r = r * b + 0.10692556202411652f;
 	r = r * b + 0.634675145149231f;
 	r = r * b + 1.1287782192230225f;
-	tail = 1.0f - dc_vexp(-b * r);
+	tail = 1.0f - dc_vexp_near(-b * r);
 	tail = x < 0 ? -tail : tail;
 	return a > 1.0f ? tail : x * q;
 }
