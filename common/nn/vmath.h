@@ -22,7 +22,7 @@ dc_vexp_near(dc_real x)
 {
 	const float magic = 12582912.0f;   /* 1.5 * 2^23: adding it rounds to an integer held in the low bits */
 	float t, n, r, p, scale;
-	int32_t bits, base;
+	uint32_t bits, base;
 
 	t = x * 1.44269504f + magic;
 	n = t - magic;
