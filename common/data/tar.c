@@ -212,7 +212,7 @@ next_header(struct dc_tar *t)
 		    && split(path, &t->key, &t->ext))
 			return DC_TAR_GROUP;
 	}
-	return DC_TAR_END;
+	return t->gone ? DC_TAR_GONE : DC_TAR_END; /* gone while the shard was being opened, too */
 }
 
 /* Read or pass over the data of the member at hand, with the padding behind them. -1 if they are not all there. */
