@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The towers in float. Gradients in double: test64_nn.c. */
+#include "nn/blas.h"
 #include "nn/vmath.h"
 #include "tests/nn_checks.h"
 
@@ -24,10 +25,20 @@ check_exp(void)
 	ok(worst < 2e-7, "erf within 2e-7: %.2g", worst);
 }
 
+static void
+check_blas(void)
+{
+	const char *better = dc_blas_better_core();
+
+	ok(!better || strcmp(better, dc_blas_core()), "OpenBLAS's kernels: %s, better %s", dc_blas_core(),
+		better ? better : "none");
+}
+
 int
 main(int argc, char **argv)
 {
 	(void)argc;
+	check_blas();
 	check_exp();
 	for (int i = 0; i < 4; i++)
 		check_naive(i & 1, i >> 1, 1e-5);

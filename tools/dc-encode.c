@@ -12,6 +12,7 @@
 
 #include "base/opts.h"
 #include "base/progress.h"
+#include "nn/blas.h"
 #include "nn/encoder.h"
 #include "store/model.h"
 #include "stream/gather.h"
@@ -876,6 +877,7 @@ main(int argc, char **argv)
 	int first;
 
 	dc_main_init("dc-encode");
+	dc_blas_start(argv);
 	first = dc_opts_parse(argc, argv, "--loop FIFO | --model DIR [options]",
 	    "encodes images and captions: trains in a ring, or makes features with a model", table);
 	if (first < argc)

@@ -6,6 +6,7 @@
 #include "base/opts.h"
 #include "base/progress.h"
 #include "loss/loss.h"
+#include "nn/blas.h"
 #include "stream/stream.h"
 
 static struct opts {
@@ -525,6 +526,7 @@ main(int argc, char **argv)
 	int status, first;
 
 	dc_main_init("dc-loss");
+	dc_blas_start(argv);
 	if (dc_config_method(&s.c, "declip", 0) < 0)
 		dc_die("%s", dc_err());
 	o = (struct opts){ .method = "declip", .as = "paper", .queue = s.c.queue, .lo = s.c.logit_scale_min,

@@ -14,6 +14,7 @@
 
 #include "base/opts.h"
 #include "base/progress.h"
+#include "nn/blas.h"
 #include "optim/adamw.h"
 #include "optim/schedule.h"
 #include "store/checkpoint.h"
@@ -914,6 +915,7 @@ main(int argc, char *argv[])
 	int status;
 
 	dc_main_init("dc-step");
+	dc_blas_start(argv);
 	fill_descriptors();
 	check_opts(argc, dc_opts_parse(argc, argv, "--run RUN --loop FIFO [options]",
 	    "updates the parameters from gradients, keeps checkpoints and the log", table));

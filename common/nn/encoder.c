@@ -639,10 +639,11 @@ int
 dc_enc_backward_next(struct dc_enc *e)
 {
 	struct dc_enc_private *p = e->p;
-	struct part *k = p->part + p->n_parts - 1;
+	struct part *k;
 
 	if (p->n_parts == 0)
 		return 0;
+	k = p->part + p->n_parts - 1;
 	if (k->kind == IMAGE)
 		image_backward(e, k);
 	else if (k->kind == TEXT)

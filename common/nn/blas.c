@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include <cblas.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "nn/blas.h"
+
+const char *
+dc_blas_core(void)
+{
+	return openblas_get_corename();
+}
+
+#if defined(__x86_64__)
+
+static int
+without_avx2(const char *core)
+{
+	static const char *const old[] = { "Prescott", "Core2", "Penryn", "Dunnington", "Nehalem", "Sandybridge", "Atom",
+		"Nano", "Athlon", "Opteron", "Opteron_SSE3", "Barcelona", "Bobcat", "Bulldozer", "Piledriver", "Steamroller" };
+
+	for (size_t i = 0; i < sizeof(old) / sizeof(*old); i++)
+		if (!strcasecmp(core, old[i]))
+			return 1;
+	return 0;
+}
+
+const char *
+dc_blas_better_core(void)
+{
+	__builtin_cpu_init();
+	if (!without_avx2(dc_blas_core()))
+		return NULL;
+	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+		__builtin_cpu_supports("avx512vl"))
+		return "SkylakeX";
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? "Haswell" : NULL;
+}
+
+#else
+
+const char *
+dc_blas_better_core(void)
+{
+	return NULL;
+}
+
+#endif
+
+void
+dc_blas_start(char **argv)
+{
+	const char *core = getenv("OPENBLAS_CORETYPE") ? NULL : dc_blas_better_core();
+	char path[4096];
+	ssize_t n = core ? readlink("/proc/self/exe", path, sizeof(path) - 1) : -1;
+
+	if (n <= 0 || setenv("OPENBLAS_CORETYPE", core, 1) < 0)
+		return;
+	path[n] = '\0';   /* the program's own path, so that it keeps its name in ps */
+	execv(path, argv);
+	unsetenv("OPENBLAS_CORETYPE");
+}
