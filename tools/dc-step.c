@@ -375,6 +375,7 @@ show_progress(double lr, double rate)
 		fprintf(stderr, ", ETA %lld:%02d", (long long)(eta / 60), (int)(eta % 60));
 	}
 	fprintf(stderr, "\033[K");
+	fflush(stderr);
 }
 
 static int

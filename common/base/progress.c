@@ -51,6 +51,7 @@ dc_progress_to(struct dc_progress *p, uint64_t done)
 		fprintf(stderr, ", ETA %" PRIu64 ":%02d", eta / 60, (int)(eta % 60));
 	}
 	fprintf(stderr, "\033[K");
+	fflush(stderr);
 }
 
 void

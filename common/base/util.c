@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,6 +17,7 @@ dc_main_init(const char *progname)
 {
 	dc_progname = progname;
 	signal(SIGPIPE, SIG_IGN);
+	setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* a line is one write: the tools of a pipe share a terminal */
 }
 
 static void
