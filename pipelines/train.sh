@@ -230,7 +230,8 @@ compose() { # compose POSITION: the six commands of the ring
 say() { printf '%q ' "$@"; }
 if [ -n "$dry" ]; then
 	compose "$(dc-step --run "$run" --print position 2>/dev/null || echo 0)"
-	printf '%s\n' "mkfifo $tag"
+	echo "export OMP_NUM_THREADS=$OMP_NUM_THREADS OMP_WAIT_POLICY=$OMP_WAIT_POLICY"
+	say mkfifo "$tag"; echo
 	printf '%s|\n' "$(say "${decode[@]}")" "  $(say "${augment[@]}")" "  $(say "${tokenize[@]}")" "  $(say "${encode[@]}")" "  $(say "${loss[@]}")"
 	printf '%s\n\n' "  $(say "${step[@]}")"
 	echo "$count samples an epoch, $total batches of ${opt[batch]} in all"
@@ -249,6 +250,8 @@ write_json() {
 	printf '\n}\n'
 }
 mkdir -p "$run" || die "cannot make $run"
+# the tools keep the lock too: it lasts as long as any of them
+exec 8>"$run/.ring" && flock -n 8 || die "another ring is running on $run"
 write_json >"$run/.run.json" && mv "$run/.run.json" "$run/run.json" || die "cannot write $run/run.json"
 if [ ! -e "$run/latest" ]; then
 	if [ -z "${opt[vocab]}" ] && [ -n "${opt[init]}" ]; then
@@ -274,29 +277,39 @@ tmp=$(mktemp -d) || exit 1
 tidy() { # the shared memory goes with the ring, whichever tool died
 	local shm
 	rm -rf "$tmp"
-	[ ! -L "$run/shm" ] || { shm=$(readlink "$run/shm"); case $shm in /*/dc-*) rm -rf "$shm" ;; esac; rm -f "$run/shm"; }
+	[ ! -L "$run/shm" ] || { shm=$(readlink "$run/shm"); case $shm in /*/dc-ring-*) rm -rf "$shm" ;; esac; rm -f "$run/shm"; }
 	rm -f "$tag"
 }
 
-# Only dc-step answers to signals; an interrupt from the terminal reaches it directly, a SIGTERM to us is handed on.
+# Only dc-step answers to signals: it gets what comes to us, besides what the terminal sends it.
 ring() {
-	trap '' INT TERM
+	trap '' INT TERM HUP
 	"${decode[@]}" | "${augment[@]}" | "${tokenize[@]}" | "${encode[@]}" | "${loss[@]}" |
 		bash -c 'echo $$ >"$1"; shift; exec "$@"' - "$tmp/pid" "${step[@]}"
 	echo "${PIPESTATUS[*]}" >"$tmp/status"
 }
+hears() { grep -q '^SigCgt:.*[4567cdef]...$' "/proc/$1/status"; } # it handles SIGTERM
+stop() { # dc-step may be starting still; a signal soon after another is the same one to it
+	local pid
+	until pid=$(cat "$tmp/pid") && [ -n "$pid" ] && hears "$pid"; do
+		kill -0 $! || return
+		sleep 0.05
+	done
+	kill -TERM "$pid"
+} 2>/dev/null
 stopping=
-trap ':' INT
-trap 'stopping=1; [ ! -s "$tmp/pid" ] || kill -TERM "$(cat "$tmp/pid")" 2>/dev/null' TERM
+trap 'stopping=1' INT TERM HUP
 
-exec 8>"$run/.ring" && flock -n 8 || { rm -rf "$tmp"; die "another ring is running on $run"; }
 rm -f "$tag"
 mkfifo "$tag" || die "cannot make $tag"
 # rows on a terminal would run into the progress line; they are in log.tsv
-if [ -n "$quiet" ] || [ -t 1 ]; then ring <&0 >/dev/null 8>&- & else ring <&0 8>&- & fi
+if [ -n "$quiet" ] || [ -t 1 ]; then ring <&0 >/dev/null & else ring <&0 & fi
+trap stop INT TERM HUP
+[ -z "$stopping" ] || stop
 while wait $!; [ ! -f "$tmp/status" ] && kill -0 $! 2>/dev/null; do :; done
 
-read -r -a status <"$tmp/status" 2>/dev/null || status=(1)
+[ -f "$tmp/status" ] || { rm -rf "$tmp"; die "the ring's shell was killed; run again to continue from the last checkpoint"; }
+read -r -a status <"$tmp/status"
 ring_tools=(dc-decode dc-augment dc-tokenize dc-encode dc-loss dc-step)
 tidy
 fault=() signal=()
@@ -315,7 +328,7 @@ if [ ${#fault[@]} -gt 0 ]; then
 fi
 [ "${status[${#status[@]} - 1]}" -eq 0 ] || die "the ring ended early; run again to continue from the last checkpoint"
 position=$(dc-step --run "$run" --print position) || exit 1
-if [ -n "$stopping" ] || [ "$position" -lt "$total" ]; then
+if [ "$position" -lt "$total" ]; then
 	echo "$me: stopped at batch $position of $total, run again to continue" >&2
 	exit 4
 fi
