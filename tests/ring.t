@@ -17,7 +17,8 @@ ring 0 'twenty steps in one go' whole --steps 20 --save-every 5 --rejects whole.
 check 'three epochs with rejects: a JPEG cut short, a blank caption, none' sh -c '
 	test "$(grep -c cut whole.tsv)" -ge 1 -a "$(grep -c blank whole.tsv)" -ge 1 -a "$(grep -c bare whole.tsv)" -ge 1'
 check 'and a queue that was full and wrapped' test "$(awk '$6 == "nan"' whole/log.tsv | wc -l)" -le 3
-HOLD=$(dc-decode --batch 8 --steps 7 --shuffle 24 "$shards" 2>/dev/null | wc -c)
+held=$(dc-decode --batch 8 --steps 7 --shuffle 24 "$shards" 2>/dev/null | wc -c)
+HOLD=$held
 start killed --steps 20 --save-every 5
 until_true reached killed 7
 kill_all; HOLD=
@@ -30,6 +31,33 @@ same whole killed step-00000020 'every byte of the last checkpoint and the log i
 ring 0 'a finished run' killed --steps 20 --save-every 5
 said 'killed is finished: 20 of 20 batches' 'says so'
 run 0 'the same again by --run alone' "$train" --run killed
+
+# two rings on one run
+begin two
+HOLD=$held
+start two --steps 20 --save-every 5
+HOLD=
+until_true reached two 7
+ring 1 'a second ring on a run' two --steps 20 --save-every 5
+said 'another ring is running on two' 'is refused'
+kill -s KILL "$ring"
+ring 1 'also when the first has lost its train.sh' two --steps 20 --save-every 5
+kill -0 "$(cat pids/dc-encode)" && kill -0 "$(cat pids/dc-step)" && [ -e two/shm/parameters.safetensors ]; ok $? 'which runs on, and keeps its memory'
+kill_all
+ring 0 'once that is dead too the run goes on' two --steps 20 --save-every 5
+same whole two step-00000020 'to the same bytes'
+[ -z "$(ls "$DC_SHM_DIR")" ]; ok $? 'and what it had left in shared memory is gone'
+
+# the same steps in other ways
+begin value 'a peek'
+ring 0 'parameters and gradients by value' value --steps 20 --save-every 0 --by-value
+same whole value step-00000020 'give the same bytes'
+ring 0 '-n on a run' 'a peek' --steps 20 --save-every 0 --threads 2 -n
+sed -n '1,/^  dc-step/p' out | sed 's/^  dc-encode/  dc-peek --quiet --sheet sheet.png|\n&/; s/^  dc-step/  dc-peek --quiet |\n&/' >edited.sh
+check 'makes nothing' diff -r first 'a peek'
+check 'the ring it prints, with dc-peek put in before dc-encode and dc-step' timeout -s KILL 40 sh edited.sh
+same whole 'a peek' step-00000020 'gives the same bytes'
+check 'and a sheet of the views' sh -c 'head -c 8 sheet.png | od -An -c | grep -q "P   N   G"'
 
 # what train.sh refuses
 run 2 'an unknown option'             "$train" --run whole --data x --frobnicate 3
@@ -55,4 +83,25 @@ said 'no usable|no caption|\.jpg' 'says why'
 run 0 '-n' "$train" --run dry --data "$shards" $options --steps 20 -n
 said '^  dc-step --run dry ' 'prints the ring'
 [ ! -e dry ]; ok $? 'and makes nothing'
+
+# other trainings, each from nothing or from another run
+train() { # train STATUS DESCRIPTION OPTION...: with a model as train.sh makes it
+	code=$1 desc=$2; shift 2
+	run "$code" "$desc" timeout -s KILL 60 "$train" --batch 8 --threads 2 --warmup 2 "$@"
+	[ -z "$(ls "$DC_SHM_DIR")" ] || ok 1 "$desc: nothing is left in shared memory"
+}
+small='clip=0.6,mvs=0.2,mlm=0.2'   # without the large SimSiam head
+train 0 'a run that makes its own vocabulary and model' --data "$shards" --arch arch.json --merges 60 --run own --epochs 1 --tail drop
+said 'training a vocabulary of 60 merges' 'says so'
+check 'one epoch of 61 samples in batches of 8, the rest dropped' test "$(dc-step --run own --print position)" = 7
+train 0 'CLIP alone' --data "$shards" --arch arch.json --vocab vocab.gz --run clip --method clip --steps 3
+head -n 1 clip/log.tsv | tr '\t' ' ' >header
+check 'has one term' grep -q '^step clip total' header
+train 0 'from a run' --data "$shards" --init clip --run second --weights "$small" --steps 3
+train 0 'as the code that was released' --data "$shards" --arch arch.json --vocab vocab.gz --run released --as released --weights "$small" --steps 3
+# shellcheck disable=SC2016
+run 0 'shards on standard input' timeout -s KILL 60 sh -c '
+	cat scenes/train-000.tar | "$0" --data - --arch arch.json --vocab vocab.gz --run piped --batch 8 --threads 2 --steps 2 --weights "$1"' "$train" "$small"
+check 'two steps' test "$(dc-step --run piped --print step)" = 2
+run 2 'standard input without --steps' "$train" --data - --vocab vocab.gz --arch arch.json --run nothing
 done_testing
