@@ -7,12 +7,28 @@
 
 enum { CHUNK = 4 << 20, ALIGN = 64 };   /* bytes */
 
+static size_t
+total(const struct dc_arena *a)
+{
+	size_t bytes = 0;
+
+	for (int i = 0; i < a->n_chunks; i++)
+		bytes += a->chunk[i].size;
+	return bytes;
+}
+
+static struct dc_arena_chunk
+fresh_chunk(size_t bytes)
+{
+	return (struct dc_arena_chunk){ dc_xaligned(bytes, 1), bytes };
+}
+
 /* Make a->at a chunk with room for `bytes`: the next free one that is large enough, else a new one put there. */
 static void
 next_chunk(struct dc_arena *a, size_t bytes)
 {
 	int at = a->n_chunks ? a->at + 1 : 0;
-	struct dc_arena_chunk fresh;
+	size_t least = total(a) / 8 > CHUNK ? total(a) / 8 : CHUNK;
 
 	a->at = at;
 	a->used = 0;
@@ -24,9 +40,7 @@ next_chunk(struct dc_arena *a, size_t bytes)
 		a->chunk = dc_xrealloc(a->chunk, (size_t)at + 1, sizeof(*a->chunk));
 		a->n_chunks++;
 	}
-	fresh.size = bytes > CHUNK ? bytes : CHUNK;
-	fresh.mem = dc_xaligned(fresh.size, 1);
-	a->chunk[at] = fresh;
+	a->chunk[at] = fresh_chunk(bytes > least ? bytes : least);
 }
 
 void *
@@ -58,6 +72,20 @@ dc_arena_release(struct dc_arena *a, struct dc_arena_mark mark)
 {
 	a->at = mark.at;
 	a->used = mark.used;
+}
+
+void
+dc_arena_reset(struct dc_arena *a)
+{
+	size_t bytes = total(a);
+
+	dc_arena_release(a, (struct dc_arena_mark){ 0, 0 });
+	if (a->n_chunks < 2)
+		return;
+	for (int i = 0; i < a->n_chunks; i++)
+		free(a->chunk[i].mem);
+	a->chunk[0] = fresh_chunk(bytes);
+	a->n_chunks = 1;
 }
 
 void

@@ -22,6 +22,8 @@ struct dc_arena_mark { int at; size_t used; };
 void *dc_arena_alloc(struct dc_arena *a, size_t n, size_t size);
 struct dc_arena_mark dc_arena_mark(const struct dc_arena *a);
 void dc_arena_release(struct dc_arena *a, struct dc_arena_mark mark);
+/* Release everything, and put the memory of several chunks into one: what one step needed, the next has in one piece. */
+void dc_arena_reset(struct dc_arena *a);
 void dc_arena_free(struct dc_arena *a);
 
 static inline dc_real *dc_arena_reals(struct dc_arena *a, size_t n) { return dc_arena_alloc(a, n, sizeof(dc_real)); }

@@ -314,7 +314,7 @@ dc_enc_begin(struct dc_enc *e, int N, int keep)
 	p->keep = keep && p->train;
 	p->n_parts = 0;
 	p->fused.on = 0;
-	dc_arena_release(&p->arena, (struct dc_arena_mark){ 0, 0 });
+	dc_arena_reset(&p->arena);
 	for (int v = 0; v < DC_VIEWS_MAX; v++) {
 		zero(e->d_image_features[v], ND);
 		zero(e->d_text_features[v], ND);
