@@ -114,17 +114,19 @@ for p in $pages; do
 	commands "$man/$p"
 	[ -f cmd.1 ] || continue
 	rm -rf scene; cp -a base scene
-	i=1
+	i=1; : >exports
 	while [ -f cmd.$i ]; do
 		what="$p, example $i: $(grep -v '^#' cmd.$i | head -n 1 | cut -c 1-60)"
 		reason=$(sed -n 's/^# not run: //p' cmd.$i)
 		[ -n "$PYTHON" ] || ! grep -q python3 cmd.$i || reason='no Python'
+		command -v gnuplot >/dev/null || ! grep -q plot.sh cmd.$i || reason='no gnuplot'
 		if [ -n "$reason" ]; then
 			skip "$reason" "$what"
 		else
+			grep '^export ' cmd.$i >>exports # for the examples after it too
 			# 141: the reader of a pipe had enough
 			printf '\nfor s in "${PIPESTATUS[@]}"; do [ $s = 0 ] || [ $s = 141 ] || exit $s; done\n' >>cmd.$i
-			(cd scene && PATH=$PWD/bin:$PATH && timeout 60 bash ../cmd.$i) >out 2>err </dev/null
+			(cd scene && PATH=$PWD/bin:$PATH && . ../exports && timeout 60 bash ../cmd.$i) >out 2>err </dev/null
 			got=$?; [ $got -eq 0 ] || echo "exit $got" >>err
 			ok $got "$what"
 		fi
