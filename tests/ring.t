@@ -59,6 +59,19 @@ check 'the ring it prints, with dc-peek put in before dc-encode and dc-step' tim
 same whole 'a peek' step-00000020 'gives the same bytes'
 check 'and a sheet of the views' sh -c 'head -c 8 sheet.png | od -An -c | grep -q "P   N   G"'
 
+for PYTHON in ${DC_PYTHON:-} /usr/bin/python3 python3 ''; do
+	[ -z "$PYTHON" ] || "$PYTHON" -c 'import numpy, msgpack, msgpack_numpy, xxhash' 2>/dev/null && break
+done
+if [ -n "$PYTHON" ]; then
+	rm -rf 'a peek'; begin 'a peek'
+	sed "s#^  dc-peek --quiet |#  $PYTHON '$top/pipelines/examples/scale_gradient.py' 1 |#" edited.sh >filtered.sh
+	check 'the ring with a Python filter in it' grep -q scale_gradient filtered.sh
+	check 'runs' timeout -s KILL 60 sh filtered.sh
+	same whole 'a peek' step-00000020 'that scales by 1 changes no byte'
+else
+	skip 'no Python with numpy, msgpack, msgpack_numpy, xxhash' 'the ring with a Python filter in it'
+fi
+
 # what train.sh refuses
 run 2 'an unknown option'             "$train" --run whole --data x --frobnicate 3
 said 'unknown option --frobnicate'    'is named'

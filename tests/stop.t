@@ -82,6 +82,10 @@ goes_on stopped
 now; kill -s TERM "$ring"; finish
 stopped 'SIGTERM to train.sh'
 
+goes_on stopped
+now; kill -s HUP -- "-$ring"; finish
+stopped 'SIGHUP to the process group, as a terminal that is closed sends it'
+
 # at rest: dc-encode waits for a batch that does not come
 position=$(dc-step --run stopped --print position)
 HOLD=$(dc-decode --batch 8 --skip "$position" --steps $((position + 7)) --shuffle 24 "$shards" 2>/dev/null | wc -c)
@@ -95,7 +99,7 @@ stopped 'SIGINT while the ring waits for data'
 
 # shellcheck disable=SC2086
 start stopped $long; finish
-[ "$got" = 0 ]; ok $? 'the same run, stopped four times, comes to its end'
+[ "$got" = 0 ]; ok $? 'the same run, stopped five times, comes to its end'
 same whole stopped step-00000150 'with the same bytes as undisturbed'
 
 # shellcheck disable=SC2086
