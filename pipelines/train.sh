@@ -138,6 +138,9 @@ if [ -n "$changes" ] && [ -z "${opt[override]}" ]; then
 	echo "Take another --run DIR, or add --override to go on with the new ones." >&2
 	exit 1
 fi
+for name in method as arch init vocab weights freeze queue nns-after; do
+	[[ $changes != *"  --$name: "* ]] || die "--override cannot change --$name: $run/step-00000000 decided it; take another --run DIR (--init $run starts from its weights)"
+done
 [ ${#shards[@]} -gt 0 ] || die_usage "--data SHARDS is needed"
 [ -z "${opt[steps]}" ] || [ -z "${opt[epochs]}" ] || die_usage "give --steps or --epochs, not both"
 whole() { [[ ${opt[$1]} =~ ^[0-9]+$ ]] && [ "${opt[$1]}" -ge "$2" ] || die_usage "--$1 ${opt[$1]}: must be a whole number of at least $2"; }
@@ -191,8 +194,6 @@ warmup=${opt[warmup]:-$((total / 10 > 2500 ? 2500 : total / 10))}
 threads=${opt[threads]:-$(nproc)}
 [[ $threads =~ ^[0-9]+$ ]] && [ "$threads" -ge 1 ] || die_usage "--threads $threads: must be a whole number of at least 1"
 export OMP_NUM_THREADS=$threads
-# six programs share the processors: a thread that spins while it waits takes them from the tool it waits for
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 tag=$run/loop
 
 args=(dc-init --arch "$arch" --method "${opt[method]}" --as "${opt[as]}" --seed "${opt[seed]}" --queue "$queue" --nns-after "$after")
@@ -230,7 +231,7 @@ compose() { # compose POSITION: the six commands of the ring
 say() { printf '%q ' "$@"; }
 if [ -n "$dry" ]; then
 	compose "$(dc-step --run "$run" --print position 2>/dev/null || echo 0)"
-	echo "export OMP_NUM_THREADS=$OMP_NUM_THREADS OMP_WAIT_POLICY=$OMP_WAIT_POLICY"
+	echo "export OMP_NUM_THREADS=$OMP_NUM_THREADS"
 	say mkfifo "$tag"; echo
 	printf '%s|\n' "$(say "${decode[@]}")" "  $(say "${augment[@]}")" "  $(say "${tokenize[@]}")" "  $(say "${encode[@]}")" "  $(say "${loss[@]}")"
 	printf '%s\n\n' "  $(say "${step[@]}")"

@@ -49,16 +49,28 @@ dc_blas_better_core(void)
 
 #endif
 
+/* Whether the environment was changed: a better core, and threads that sleep while they wait. */
+static int
+improve_environment(void)
+{
+	const char *core = getenv("OPENBLAS_CORETYPE") ? NULL : dc_blas_better_core();
+	int changed = 0;
+
+	if (core)
+		changed = setenv("OPENBLAS_CORETYPE", core, 1) == 0;
+	if (!getenv("OMP_WAIT_POLICY") && !getenv("GOMP_SPINCOUNT"))
+		changed |= setenv("OMP_WAIT_POLICY", "passive", 1) == 0;
+	return changed;
+}
+
 void
 dc_blas_start(char **argv)
 {
-	const char *core = getenv("OPENBLAS_CORETYPE") ? NULL : dc_blas_better_core();
 	char path[4096];
-	ssize_t n = core ? readlink("/proc/self/exe", path, sizeof(path) - 1) : -1;
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
 
-	if (n <= 0 || setenv("OPENBLAS_CORETYPE", core, 1) < 0)
+	if (n <= 0 || !improve_environment())
 		return;
 	path[n] = '\0';   /* the program's own path, so that it keeps its name in ps */
 	execv(path, argv);
-	unsetenv("OPENBLAS_CORETYPE");
 }
