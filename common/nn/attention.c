@@ -87,7 +87,7 @@ dc_attn_forward(dc_real *out, dc_real *prob, const dc_real *q, int ldq, const dc
 	const dc_real scale = (dc_real)(1 / sqrt(a->hd));
 	const int ldo = a->heads * a->hd;
 
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (a->prob_off[a->n] * ldo > DC_PARALLEL)
 	for (int i = 0; i < a->n * a->heads; i++) {
 		struct one o = at(a, i, ldq, ldk);
 		dc_real *p = prob + o.prob;
@@ -133,7 +133,7 @@ dc_attn_backward(dc_real *dq, dc_real *dk, dc_real *dv, const dc_real *dout, con
 	struct dc_arena_mark mark = dc_arena_mark(arena);
 	dc_real *scratch = dc_arena_reals(arena, room * (size_t)threads());
 
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (a->prob_off[a->n] * ldo > DC_PARALLEL)
 	for (int i = 0; i < a->n * a->heads; i++) {
 		struct one o = at(a, i, ldq, ldk);
 		const dc_real *p = prob + o.prob, *dO = dout + o.out;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "nn/embed.h"
+#include "nn/gemm.h"
 
 enum { STRIP = 64 };   /* columns summed in double at a time */
 
@@ -15,7 +16,7 @@ add_rows(dc_real *restrict x, const dc_real *restrict a, const dc_real *restrict
 void
 dc_embed_image_forward(dc_real *x, const dc_real *patch, const dc_real *cls, const dc_real *pos, int n, int G, int W)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if ((size_t)n * G * W > DC_PARALLEL)
 	for (int i = 0; i < n * (G + 1); i++) {
 		int s = i / (G + 1), g = i % (G + 1);
 		const dc_real *from = g ? patch + ((size_t)s * G + g - 1) * W : cls;
@@ -49,7 +50,7 @@ dc_embed_image_backward(dc_real *dpatch, dc_real *dcls, dc_real *dpos, const dc_
 	if (dcls)
 		sum_rows_at(dcls, dx, NULL, 0, G + 1, n, W);
 	if (dpos) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if ((size_t)n * G * W > DC_PARALLEL)
 		for (int g = 0; g <= G; g++)
 			sum_rows_at(dpos + (size_t)g * W, dx, NULL, g, G + 1, n, W);
 	}
@@ -61,7 +62,7 @@ void
 dc_embed_text_forward(dc_real *x, const dc_real *token, const dc_real *mask, const dc_real *pos, const int32_t *id,
 	const int32_t *p, int R, int V, int W)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if ((size_t)R * W > DC_PARALLEL)
 	for (int r = 0; r < R; r++)
 		add_rows(x + (size_t)r * W, id[r] == V ? mask : token + (size_t)id[r] * W, pos + (size_t)p[r] * W, W);
 }
@@ -89,7 +90,7 @@ dc_embed_text_backward(dc_real *dtoken, dc_real *dmask, dc_real *dpos, const dc_
 	int32_t *order = dc_arena_ints(arena, (size_t)R), *start = dc_arena_ints(arena, (size_t)(V > T ? V : T) + 2);
 
 	order_by(order, start, id, R, V + 1);
-#pragma omp parallel for schedule(dynamic, 256)
+#pragma omp parallel for schedule(dynamic, 256) if ((size_t)R * W > DC_PARALLEL)
 	for (int v = 0; v <= V; v++) {
 		dc_real *d = v == V ? dmask : dtoken ? dtoken + (size_t)v * W : NULL;
 
@@ -98,7 +99,7 @@ dc_embed_text_backward(dc_real *dtoken, dc_real *dmask, dc_real *dpos, const dc_
 	}
 	if (dpos) {
 		order_by(order, start, p, R, T);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if ((size_t)R * W > DC_PARALLEL)
 		for (int t = 0; t < T; t++)
 			sum_rows_at(dpos + (size_t)t * W, dx, order + start[t], 0, 0, start[t + 1] - start[t], W);
 	}

@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "nn/gemm.h"
 #include "nn/layernorm.h"
 
 enum { COLUMNS = 32, RUN = 8 };
@@ -35,7 +36,7 @@ void
 dc_ln_forward(dc_real *y, dc_real *mean, dc_real *rstd, const dc_real *x, const dc_real *w, const dc_real *b,
 	int M, int C)
 {
-#pragma omp parallel for schedule(static) if ((size_t)M * C > 8192)
+#pragma omp parallel for schedule(static) if ((size_t)M * C > DC_PARALLEL)
 	for (int m = 0; m < M; m++) {
 		row_stats(mean + m, rstd + m, x + (size_t)m * C, C);
 		apply_row(y + (size_t)m * C, mean[m], rstd[m], x + (size_t)m * C, w, b, C);
@@ -46,7 +47,7 @@ void
 dc_ln_apply(dc_real *y, const dc_real *mean, const dc_real *rstd, const dc_real *x, const dc_real *w,
 	const dc_real *b, int M, int C)
 {
-#pragma omp parallel for schedule(static) if ((size_t)M * C > 16384)
+#pragma omp parallel for schedule(static) if ((size_t)M * C > DC_PARALLEL)
 	for (int m = 0; m < M; m++)
 		apply_row(y + (size_t)m * C, mean[m], rstd[m], x + (size_t)m * C, w, b, C);
 }
@@ -108,12 +109,12 @@ void
 dc_ln_backward(dc_real *dx, dc_real *dw, dc_real *db, const dc_real *dy, const dc_real *x, const dc_real *mean,
 	const dc_real *rstd, const dc_real *w, int M, int C)
 {
-#pragma omp parallel for schedule(static) if ((size_t)M * C > 8192)
+#pragma omp parallel for schedule(static) if ((size_t)M * C > DC_PARALLEL)
 	for (int m = 0; m < M; m++)
 		backward_row(dx + (size_t)m * C, dy + (size_t)m * C, x + (size_t)m * C, mean[m], rstd[m], w, C);
 	if (!dw && !db)
 		return;
-#pragma omp parallel for schedule(static) if ((size_t)M * C > 8192)
+#pragma omp parallel for schedule(static) if ((size_t)M * C > DC_PARALLEL)
 	for (int c0 = 0; c0 < C; c0 += COLUMNS)
 		backward_columns(dw, db, dy, x, mean, rstd, M, C, c0, C - c0 < COLUMNS ? C - c0 : COLUMNS);
 }

@@ -10,7 +10,7 @@ enum { COLUMNS = 32, RUN = 8 };
 static void
 preset(dc_real *y, int ldy, const dc_real *b, const dc_real *residual, int M, int O)
 {
-#pragma omp parallel for schedule(static) if ((size_t)M * O > 16384)
+#pragma omp parallel for schedule(static) if ((size_t)M * O > DC_PARALLEL)
 	for (int m = 0; m < M; m++) {
 		dc_real *y_m = y + (size_t)m * ldy;
 		const dc_real *r_m = residual ? residual + (size_t)m * O : NULL;
@@ -48,7 +48,7 @@ void
 dc_sum_rows(dc_real *sum, const dc_real *x, int ldx, int M, int C)
 {
 	/* a strip of columns each; runs of RUN rows in dc_real, the runs in double */
-#pragma omp parallel for schedule(static) if ((size_t)M * C > 16384)
+#pragma omp parallel for schedule(static) if ((size_t)M * C > DC_PARALLEL)
 	for (int c0 = 0; c0 < C; c0 += COLUMNS) {
 		int n = C - c0 < COLUMNS ? C - c0 : COLUMNS;
 		double total[COLUMNS] = { 0 };

@@ -34,7 +34,7 @@ dc_patch_rows(dc_real *a, const struct dc_patch *t, const uint8_t *rgb, int n)
 {
 	const int G = t->S / t->P, K = 3 * t->P * t->P;
 
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if ((size_t)n * t->S * t->S > DC_PARALLEL)
 	for (int i = 0; i < n * G * G; i++) {
 		int s = i / (G * G), gy = i / G % G, gx = i % G;
 		size_t at = (((size_t)s * t->S + (size_t)gy * t->P) * t->S + (size_t)gx * t->P) * 3;
