@@ -8,7 +8,7 @@
 ring() { # ring STATUS DESCRIPTION RUN OPTION...
 	code=$1 desc=$2 d=$3; shift 3
 	# shellcheck disable=SC2086
-	run "$code" "$desc" timeout -s KILL 40 "$train" --run "$d" --data "$shards" $options "$@"
+	run "$code" "$desc" timeout -s KILL 120 "$train" --run "$d" --data "$shards" $options "$@"
 }
 
 # killed as a whole, and run again
@@ -55,7 +55,7 @@ same whole value step-00000020 'give the same bytes'
 ring 0 '-n on a run' 'a peek' --steps 20 --save-every 0 --threads 2 -n
 sed -n '1,/^  dc-step/p' out | sed 's/^  dc-encode/  dc-peek --quiet --sheet sheet.png|\n&/; s/^  dc-step/  dc-peek --quiet |\n&/' >edited.sh
 check 'makes nothing' diff -r first 'a peek'
-check 'the ring it prints, with dc-peek put in before dc-encode and dc-step' timeout -s KILL 40 sh edited.sh
+check 'the ring it prints, with dc-peek put in before dc-encode and dc-step' timeout -s KILL 120 sh edited.sh
 same whole 'a peek' step-00000020 'gives the same bytes'
 check 'and a sheet of the views' sh -c 'head -c 8 sheet.png | od -An -c | grep -q "P   N   G"'
 
@@ -66,7 +66,7 @@ if [ -n "$PYTHON" ]; then
 	rm -rf 'a peek'; begin 'a peek'
 	sed "s#^  dc-peek --quiet |#  $PYTHON '$top/pipelines/examples/scale_gradient.py' 1 |#" edited.sh >filtered.sh
 	check 'the ring with a Python filter in it' grep -q scale_gradient filtered.sh
-	check 'runs' timeout -s KILL 60 sh filtered.sh
+	check 'runs' timeout -s KILL 120 sh filtered.sh
 	same whole 'a peek' step-00000020 'that scales by 1 changes no byte'
 else
 	skip 'no Python with numpy, msgpack, msgpack_numpy, xxhash' 'the ring with a Python filter in it'
@@ -82,6 +82,9 @@ run 1 'a shard that is not there'     "$train" --run absent --data "$tmp/scenes/
 said 'train-003.tar'                  'is named'
 ring 1 'a changed option'             killed --steps 30 --save-every 5
 said "^  --steps: was '20', now '30'" 'is shown as it was and is'
+ring 1 'another number of threads'     killed --threads 1 --steps 30 --override
+said 'failed: dc-step \(status 1\)'   'is refused by dc-step'
+said 'accept-numerics'                'which says how to go on'
 ring 0 '--override goes on'           killed --steps 22 --save-every 5 --override
 check 'to its end' test "$(dc-step --run killed --print step)" = 22
 begin failing
@@ -100,7 +103,7 @@ said '^  dc-step --run dry ' 'prints the ring'
 # other trainings, each from nothing or from another run
 train() { # train STATUS DESCRIPTION OPTION...: with a model as train.sh makes it
 	code=$1 desc=$2; shift 2
-	run "$code" "$desc" timeout -s KILL 60 "$train" --batch 8 --threads 2 --warmup 2 "$@"
+	run "$code" "$desc" timeout -s KILL 120 "$train" --batch 8 --threads 2 --warmup 2 "$@"
 	[ -z "$(ls "$DC_SHM_DIR")" ] || ok 1 "$desc: nothing is left in shared memory"
 }
 small='clip=0.6,mvs=0.2,mlm=0.2'   # without the large SimSiam head
@@ -113,7 +116,7 @@ check 'has one term' grep -q '^step clip total' header
 train 0 'from a run' --data "$shards" --init clip --run second --weights "$small" --steps 3
 train 0 'as the code that was released' --data "$shards" --arch arch.json --vocab vocab.gz --run released --as released --weights "$small" --steps 3
 # shellcheck disable=SC2016
-run 0 'shards on standard input' timeout -s KILL 60 sh -c '
+run 0 'shards on standard input' timeout -s KILL 120 sh -c '
 	cat scenes/train-000.tar | "$0" --data - --arch arch.json --vocab vocab.gz --run piped --batch 8 --threads 2 --steps 2 --weights "$1"' "$train" "$small"
 check 'two steps' test "$(dc-step --run piped --print step)" = 2
 run 2 'standard input without --steps' "$train" --data - --vocab vocab.gz --arch arch.json --run nothing
