@@ -83,9 +83,7 @@ check: deps   ## build and pass every test
 prove: all tests-build
 	OMP_WAIT_POLICY=passive DC_BIN='$(abspath $(B))' prove -j$(JOBS) $(PROVE) $(UNIT:%=$(B)/%) $(UNIT64:%=$(B)/%) $(SHELLS)
 
-check-long: deps   ## the tests that take longer too
-	@$(MAKE) -s -j$(JOBS) all tests-build
-	@DC_LONG=1 $(MAKE) -s prove
+check-long: check asan lint   ## check, then all tests under the sanitizers, then lint
 
 asan:   ## every test under the address and undefined-behaviour sanitizers
 	$(MAKE) -j$(JOBS) B=build/asan MARCH= CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' all tests-build
