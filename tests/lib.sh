@@ -13,6 +13,7 @@ PATH=${DC_BIN:-$top/build}:$PATH; export PATH
 DC_BIN=${DC_BIN:-$top/build}; export DC_BIN
 # shellcheck disable=SC2034
 DATA=${DC_DATA:-$top/../shared/data}   # real data: stands beside the project where there is any
+DC_ARCH_DIR=$top/pipelines/arch; export DC_ARCH_DIR # the tools may stand elsewhere (make asan)
 OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}; export OMP_NUM_THREADS
 tmp=$(mktemp -d) || exit 99
 trap 'rm -rf "$tmp"' EXIT

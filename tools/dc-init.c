@@ -69,16 +69,16 @@ arch_path(const char *name)
 
 	if (strchr(name, '/') || strstr(name, ".json"))
 		return dc_xstrdup(name);
-	if (env && *env)
-		return dc_xasprintf("%s/%s.json", env, name);
-	dir = exe_dir();
-	for (int i = 0; i < 2; i++) {
-		free(path);
-		path = dc_xasprintf("%s/%s/%s.json", dir, places[i], name);
-		if (access(path, F_OK) == 0)
-			break;
+	if (env && *env) {
+		path = dc_xasprintf("%s/%s.json", env, name);
+	} else {
+		dir = exe_dir();
+		for (int i = 0; i < 2 && (!path || access(path, F_OK) < 0); i++) {
+			free(path);
+			path = dc_xasprintf("%s/%s/%s.json", dir, places[i], name);
+		}
+		free(dir);
 	}
-	free(dir);
 	if (access(path, F_OK) < 0)
 		dc_die("--arch %s: no such architecture (looked for %s; a file's name has a / or ends in .json)", name, path);
 	return path;
