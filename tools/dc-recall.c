@@ -84,7 +84,8 @@ ascending(const void *a, const void *b)
 static void
 check_ids(struct recall *s)
 {
-	qsort(s->id.p, s->id.n, sizeof *s->id.p, ascending);
+	if (s->id.n) /* an empty array has no address to sort at */
+		qsort(s->id.p, (size_t)s->id.n, sizeof *s->id.p, ascending);
 	for (int64_t i = 1; i < s->id.n; i++)
 		if (s->id.p[i] == s->id.p[i - 1])
 			dc_die("image id %llu comes twice: score one epoch (dc-decode --epochs 1)", (unsigned long long)s->id.p[i]);
