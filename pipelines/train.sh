@@ -254,6 +254,8 @@ mkdir -p "$run" || die "cannot make $run"
 # the tools keep the lock too: it lasts as long as any of them
 exec 8>"$run/.ring" && flock -n 8 || die "another ring is running on $run"
 write_json >"$run/.run.json" && mv "$run/.run.json" "$run/run.json" || die "cannot write $run/run.json"
+# killed while it was made: the first checkpoint is there, and whole, but not yet the link to it
+[ -L "$run/latest" ] || [ ! -d "$run/step-00000000" ] || ln -s step-00000000 "$run/latest" || exit 1
 if [ ! -e "$run/latest" ]; then
 	if [ -z "${opt[vocab]}" ] && [ -n "${opt[init]}" ]; then
 		for d in "${opt[init]}/latest" "${opt[init]}"; do [ ! -f "$d/bpe.txt.gz" ] || { vocab=$d/bpe.txt.gz; break; }; done
@@ -261,7 +263,7 @@ if [ ! -e "$run/latest" ]; then
 	if [ ! -f "$vocab" ]; then
 		echo "$me: training a vocabulary of ${opt[merges]} merges on the captions" >&2
 		dc-decode --keep-encoded --captions all --tail short "${data[@]}" "${shards[@]}" |
-		    dc-vocab --merges "${opt[merges]}" --out "$vocab" || die "no vocabulary"
+		    dc-vocab --merges "${opt[merges]}" --out "$run/.bpe.tmp" && mv "$run/.bpe.tmp" "$vocab" || die "no vocabulary"
 	fi
 	"${init[@]}" --vocab "$vocab" --out "$run" || die "no model"
 fi
