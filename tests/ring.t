@@ -68,6 +68,22 @@ if [ -n "$PYTHON" ]; then
 	check 'the ring with a Python filter in it' grep -q scale_gradient filtered.sh
 	check 'runs' timeout -s KILL 120 sh filtered.sh
 	same whole 'a peek' step-00000020 'that scales by 1 changes no byte'
+	cat >notes.py <<-END
+		import sys
+		sys.path.insert(0, "$top/tests/reference")
+		import dcstream
+		out = sys.stdout.buffer
+		for frame in dcstream.frames(sys.stdin.buffer):
+		    for i in range(4 if frame.kind == "batch" else 0):
+		        dcstream.write(out, "note", frame.step, {"text": b"x" * 300000})
+		    out.write(frame.raw)
+		    out.flush()
+	END
+	begin noted
+	ring 0 '-n by value' noted --steps 20 --save-every 0 --by-value -n
+	sed -n '1,/^  dc-step/p' out | sed "s#^  dc-encode#  $PYTHON notes.py |\n&#" >noted.sh
+	check 'large frames of a kind that no tool knows, four before each batch' timeout -s KILL 60 sh noted.sh
+	same whole noted step-00000020 'stop no tool and change no byte'
 else
 	skip 'no Python with numpy, msgpack, msgpack_numpy, xxhash' 'the ring with a Python filter in it'
 fi
@@ -114,6 +130,10 @@ train 0 'CLIP alone' --data "$shards" --arch arch.json --vocab vocab.gz --run cl
 head -n 1 clip/log.tsv | tr '\t' ' ' >header
 check 'has one term' grep -q '^step clip total' header
 train 0 'from a run' --data "$shards" --init clip --run second --weights "$small" --steps 3
+train 0 'batches in which nothing is masked' --data "$shards" --init own --run unmasked --mlm 1e-9 --steps 2
+check 'have an MLM loss of 0' test "$(awk 'NR > 1 { print $5 }' unmasked/log.tsv | tr '\n' ' ')" = '0 0 '
+cp -r clip torn; rm torn/latest; rm -r torn/step-00000003
+train 0 'a run that was killed before its first link' --data "$shards" --arch arch.json --vocab vocab.gz --run torn --method clip --steps 3
 train 0 'as the code that was released' --data "$shards" --arch arch.json --vocab vocab.gz --run released --as released --weights "$small" --steps 3
 # shellcheck disable=SC2016
 run 0 'shards on standard input' timeout -s KILL 120 sh -c '

@@ -39,7 +39,7 @@ static const struct dc_opt table[] = {
 
 /* What travels unchanged from a batch to its features. */
 static const char *const carried[] = { "id", "slot", "epoch", "key", "label" };
-enum { N_CARRIED = sizeof carried / sizeof *carried, BY_VALUE_FRAME = 1 << 29 };
+enum { N_CARRIED = sizeof carried / sizeof *carried, BY_VALUE_FRAME = 1 << 29, HELD_MAX = 64 << 20 };
 
 static void
 key_of(char *s, size_t n, const char *name, int view)
@@ -204,6 +204,7 @@ struct train {
 	struct dc_out out;
 	struct dc_frame f, lf;         /* a frame of each that is being read */
 	struct dc_gather now, next;    /* this batch, and what was read ahead of the one after it */
+	struct dc_frame *held; int n_held, held_cap; size_t held_bytes; /* others' frames, read ahead too */
 	struct dc_body body;
 	struct dc_config c;
 	struct dc_enc *enc;
@@ -227,9 +228,37 @@ take_stop(struct train *t)
 	return DC_EOF;
 }
 
-/* Read one frame of stdin into `next`, or what of it there is. DC_FRAME: one came. DC_OTHER: the loop has something. */
+static void
+hold(struct train *t)
+{
+	if (t->n_held == t->held_cap) {
+		t->held_cap = t->held_cap ? 2 * t->held_cap : 16;
+		t->held = dc_xrealloc(t->held, (size_t)t->held_cap, sizeof *t->held);
+	}
+	t->held[t->n_held] = (struct dc_frame){ 0 };
+	t->held_bytes += t->f.bytes;
+	dc_frame_move(&t->held[t->n_held++], &t->f);
+}
+
 static int
-read_stdin(struct train *t)
+pass_held(struct train *t)
+{
+	int r = DC_FRAME;
+
+	for (int i = 0; i < t->n_held; i++) {
+		r = r == DC_FRAME ? dc_frame_pass(&t->out, &t->held[i]) : r;
+		dc_frame_free(&t->held[i]);
+	}
+	t->n_held = 0;
+	t->held_bytes = 0;
+	return r;
+}
+
+/* Read one frame of stdin into `next`, or what of it there is. DC_FRAME: one came. DC_OTHER: the loop has something.
+ * `ahead`: dc-step may be writing the loop. It reads nothing then, so others' frames wait here, or all would wait for
+ * one another. */
+static int
+read_stdin(struct train *t, int ahead)
 {
 	int r = dc_frame_read(&t->in, &t->f);
 
@@ -241,6 +270,8 @@ read_stdin(struct train *t)
 		t->end_seen = 1;
 	else if (!strcmp(t->f.kind, "batch"))
 		return dc_gather_add(&t->next, &t->f) < 0 ? DC_FAIL : DC_FRAME;
+	else if (ahead)
+		hold(t);
 	else
 		return dc_frame_pass(&t->out, &t->f);
 	return DC_FRAME;
@@ -249,7 +280,7 @@ read_stdin(struct train *t)
 static int
 may_read_ahead(const struct train *t)
 {
-	return !t->end_seen && !dc_gather_whole(&t->next) && (o.read_ahead < 0 || t->next.bytes >> 20 < (uint64_t)o.read_ahead);
+	return !t->end_seen && !dc_gather_whole(&t->next) && t->held_bytes < HELD_MAX && (o.read_ahead < 0 || t->next.bytes >> 20 < (uint64_t)o.read_ahead);
 }
 
 /* The next frame of the loop into lf; reads ahead on stdin meanwhile. */
@@ -268,7 +299,7 @@ read_loop(struct train *t)
 				dc_in_watch(&t->loop, t->in.fd, POLLIN);
 			r = dc_frame_read(&t->loop, &t->lf);
 		}
-		if (r == DC_OTHER && (r = read_stdin(t)) == DC_FRAME)
+		if (r == DC_OTHER && (r = read_stdin(t, 1)) == DC_FRAME)
 			r = DC_OTHER;
 	} while (r == DC_OTHER);
 	t->wait += dc_seconds() - start;
@@ -285,11 +316,11 @@ next_batch(struct train *t)
 {
 	struct dc_gather swap = t->now;
 	double start = dc_seconds();
-	int r = DC_FRAME;
+	int r = pass_held(t);
 
 	dc_gather_clear(&swap);
 	while (r == DC_FRAME && !dc_gather_whole(&t->next) && !t->end_seen) {
-		if (dc_in_buffered(&t->loop) || (r = read_stdin(t)) == DC_OTHER)
+		if (dc_in_buffered(&t->loop) || (r = read_stdin(t, 0)) == DC_OTHER)
 			if ((r = dc_frame_read(&t->loop, &t->lf)) == DC_FRAME)
 				r = strcmp(t->lf.kind, "stop") ? dc_frame_err(&t->lf, "unexpected here") : take_stop(t);
 	}
@@ -417,6 +448,8 @@ take_parameters(struct train *t)
 		DC_TRY(dc_object_tensor(&t->lf, t->t[j].p.name, &map->via.map.ptr[i].val, &x));
 		if (x.n != t->t[j].p.n || x.type != DC_F32)
 			return dc_frame_err(&t->lf, "%s: has another size than the config says", t->t[j].p.name);
+		if (!x.data != !!t->parameters.map)
+			return dc_frame_err(&t->lf, "%s: comes by %s, others did not", t->t[j].p.name, x.data ? "value" : "reference");
 		if (x.data)
 			memcpy(t->t[j].w, x.data, x.bytes);
 	}
@@ -634,9 +667,10 @@ take_mlm(struct train *t)
 	if (!dc_frame_get(&t->lf, "mlm_nll"))
 		return 0;
 	DC_TRY(dc_frame_tensor(&t->lf, "mlm_nll", DC_F32, 1, &d));
-	if (!d.data || d.shape[0] != t->enc->M || !t->enc->d_mlm_nll)
+	if (!d.data || d.shape[0] != t->enc->M)
 		return dc_frame_err(&t->lf, "mlm_nll has %lld values, wanted %lld", (long long)d.shape[0], (long long)t->enc->M);
-	memcpy(t->enc->d_mlm_nll, d.data, d.bytes);
+	if (d.bytes) /* a batch in which nothing is masked may be the first: then there is no room for a gradient yet */
+		memcpy(t->enc->d_mlm_nll, d.data, d.bytes);
 	return 0;
 }
 
@@ -843,6 +877,9 @@ free_train(struct train *t)
 		dc_st_close(&t->gradients);
 	free(t->t);
 	free(t->param);
+	for (int i = 0; i < t->n_held; i++)
+		dc_frame_free(&t->held[i]);
+	free(t->held);
 	dc_gather_free(&t->now);
 	dc_gather_free(&t->next);
 	dc_frame_free(&t->f);
