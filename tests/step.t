@@ -172,6 +172,16 @@ ring u '--until 2'
 ends 0 0 'the next ring starts all the same'
 clean u 'and leaves nothing of either'
 
+begin w
+mkfifo rows.pipe; exec 4<>rows.pipe; head -c 61440 /dev/zero >&4   # room for the header, and nobody reads
+$fake --run w --until 1000 2>err.fake | timeout 20 dc-step --run w --loop w/loop --lr 1e-2 --warmup 2 --steps 30 >&4 2>err &
+job=$!
+rows_of w 2
+sleep 0.3; kill -TERM "$(pid_of w)"
+wait $job; ok $? 'a signal stops it too while nobody reads its rows'
+exec 4>&-
+check 'with a checkpoint' test "$(dc-step --run w --print step)" = 1
+
 # a checkpoint that cannot be written: the state's file is the largest
 begin q
 ring q '--until 1' --save-every 1

@@ -295,11 +295,11 @@ load(void)
 		share_memory();
 	if (dc_state_load(&r.s) < 0)
 		dc_die("%s", dc_err());
+	clamp_scale();
 	if (o.ema > 0)
 		dc_state_start_average(&r.s);
 	r.saved_step = r.s.step;
 	r.saved_position = r.s.position;
-	clamp_scale();
 }
 
 /* --- the log --- */
@@ -315,19 +315,19 @@ header(char *row)
 	snprintf(row + n, ROW_MAX - (size_t)n, "\ttotal\tlr\tlogit_scale\tgrad_norm\taccuracy\tpairs_per_s\twait_s\n");
 }
 
-/* Rows are a courtesy: when their reader is gone, or the ring is dying, they end and nothing else does. */
+/* Rows are a courtesy: when their reader is gone, or the ring is dying or asked to stop, they end and nothing else does. */
 static void
 write_row(const char *row)
 {
-	struct pollfd p[3] = { { r.row_fd, POLLOUT, 0 }, { STDIN_FILENO, 0, 0 }, { r.loop.fd, 0, 0 } };
+	struct pollfd p[4] = { { r.row_fd, POLLOUT, 0 }, { STDIN_FILENO, 0, 0 }, { r.loop.fd, 0, 0 }, { wake[0], POLLIN, 0 } };
 	size_t n = strlen(row);
 
 	while (r.row_fd >= 0 && n) {
 		ssize_t k;
 
-		if (poll(p, 3, -1) < 0 && errno == EINTR)
+		if (poll(p, 4, -1) < 0 && errno == EINTR)
 			continue;
-		if (!p[0].revents)   /* a neighbour: the main loop will see it too */
+		if (!p[0].revents)   /* a neighbour or a signal: the main loop will see it too */
 			return;
 		k = write(r.row_fd, row, n);
 		if (k < 0 && errno != EINTR && errno != EAGAIN)
