@@ -201,6 +201,30 @@ cut(int filter, const char *what, size_t step)
 	ok(!lost, "%s: the group before the cut stays", what);
 }
 
+/* A header that announces more bytes than any file has, in the form of eight bits a byte. */
+static void
+huge(void)
+{
+	static unsigned char b[1 << 16];
+	static char got[1 << 16];
+	static const char want[] = "a#0@0[jpg:700 txt:5] b#0@2560[jpg:9223372036854775805";
+	unsigned char *h = b + 2560;
+	unsigned sum = 0;
+	size_t n;
+
+	make_tar(plain, ARCHIVE_FILTER_NONE, 512);
+	n = load(b, sizeof b);
+	memcpy(h + 124, "\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xfd", 12);
+	memset(h + 148, ' ', 8);
+	for (int i = 0; i < 512; i++)
+		sum += h[i];
+	snprintf((char *)h + 148, 8, "%06o", sum);
+	store(b, n);
+	list(got, sizeof got, keep_all);
+	ok(!strncmp(got, want, sizeof want - 1) && strstr(got, "! damaged at byte 2560: "),
+	    "a member of nearly 2^63 bytes is not there, and is told: %s", got);
+}
+
 static void
 damage(void)
 {
@@ -309,6 +333,7 @@ main(void)
 	shards();
 	groups();
 	damage();
+	huge();
 	plan();
 	return done_testing();
 }

@@ -185,6 +185,13 @@ at_end(struct dc_tar *t)
 	return DC_TAR_END;
 }
 
+/* A member's bytes in the tar. A header may announce any size: one that no file has must not overflow. */
+static int64_t
+padded(int64_t size)
+{
+	return size > INT64_MAX / 4 ? INT64_MAX / 4 : (size + BLOCK - 1) / BLOCK * BLOCK;
+}
+
 /* Go to the next header that may belong to a sample. DC_TAR_GROUP when t->key, ext, offset and entry are set. */
 static int
 next_header(struct dc_tar *t)
@@ -204,7 +211,7 @@ next_header(struct dc_tar *t)
 			continue;
 		}
 		t->offset = archive_read_header_position(t->a);
-		t->end = (int64_t)archive_filter_bytes(t->a, 0) + (archive_entry_size(t->entry) + BLOCK - 1) / BLOCK * BLOCK;
+		t->end = archive_filter_bytes(t->a, 0) + padded(archive_entry_size(t->entry));
 		path = archive_entry_pathname_utf8(t->entry);
 		if (!path)
 			path = archive_entry_pathname(t->entry);
