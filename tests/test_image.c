@@ -148,6 +148,29 @@ flips(const char *what, struct file *f)
 	dc_image_free(&im);
 }
 
+/* The last of a progressive JPEG's scans, n times over. */
+static void
+scans(struct file *f, int n)
+{
+	struct dc_image im = { 0 };
+	unsigned char *b, *scan = NULL;
+	size_t one, at;
+
+	for (size_t i = 0; i + 1 < f->n; i++)
+		scan = f->p[i] == 0xff && f->p[i + 1] == 0xda ? f->p + i : scan;
+	one = f->n - 2 - (size_t)(scan - f->p);
+	at = f->n - 2;
+	b = malloc(at + (size_t)n * one + 2);
+	memcpy(b, f->p, at);
+	for (int i = 0; i < n; i++, at += one)
+		memcpy(b + at, scan, one);
+	memcpy(b + at, "\xff\xd9", 2);
+	ok((dc_image_decode(b, at + 2, 0, &im) < 0) == (n > 500) && (n <= 500 || strstr(dc_err(), "scans")),
+	    "a progressive JPEG with %d more scans is %s", n, n > 500 ? "refused" : "taken");
+	dc_image_free(&im);
+	free(b);
+}
+
 static void
 jpegs(const unsigned char *rgb)
 {
@@ -167,6 +190,8 @@ jpegs(const unsigned char *rgb)
 	same("progressive JPEG", &f, rgb, 6);
 	cuts("progressive JPEG", &f, 0);
 	flips("progressive JPEG", &f);
+	scans(&f, 400);
+	scans(&f, 600);
 	free(f.p);
 	jpeg_make(&f, 3, JCS_RGB, 0, 1, rgb);
 	same("arithmetic JPEG", &f, rgb, 6);

@@ -79,11 +79,14 @@ reserve(struct dc_image *out, int w, int h)
 
 /* --- JPEG --- */
 
+enum { JPEG_SCANS_MAX = 500 };
+
 /* All of a decode: what longjmp comes back to must not lie in registers. */
 struct jpeg {
 	struct jpeg_decompress_struct c;
 	struct jpeg_error_mgr err;
 	struct jpeg_source_mgr src;
+	struct jpeg_progress_mgr progress;
 	jmp_buf jump;
 	unsigned char *row;  /* one row of CMYK */
 };
@@ -96,6 +99,18 @@ jpeg_fail(j_common_ptr c)
 
 	c->err->format_message(c, text);
 	dc_err_set("JPEG: %s", text);
+	longjmp(j->jump, 1);
+}
+
+/* A scan may be a few bytes long and costs a pass over all pixels: a small file could keep us for hours. */
+static void
+jpeg_progress(j_common_ptr c)
+{
+	struct jpeg *j = c->client_data;
+
+	if (j->c.input_scan_number <= JPEG_SCANS_MAX)
+		return;
+	dc_err_set("JPEG: more than %d scans", JPEG_SCANS_MAX);
 	longjmp(j->jump, 1);
 }
 
@@ -166,6 +181,8 @@ jpeg_head(struct jpeg *j, const unsigned char *b, size_t n, uint64_t max_pixels)
 	DC_TRY(jpeg_markers(b, n));
 	jpeg_create_decompress(&j->c);
 	j->c.src = &j->src;
+	j->progress.progress_monitor = jpeg_progress;
+	j->c.progress = &j->progress;
 	if (jpeg_read_header(&j->c, TRUE) != JPEG_HEADER_OK)
 		return jpeg_short();
 	DC_CHECK(j->c.data_precision == 8, "JPEG: %d bits a sample, not 8", j->c.data_precision);
