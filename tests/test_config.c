@@ -62,6 +62,26 @@ round_trip(void)
 	free(a);
 }
 
+/* Any width of the MLP comes back as it went. */
+static void
+ratios(void)
+{
+	struct dc_config c = { 0 }, d;
+	int wrong = 0;
+
+	if (dc_config_parse(&c, arch, strlen(arch)) < 0)
+		abort();
+	c.vision.width = 448;
+	c.vision.heads = 7;
+	for (c.vision.mlp = 8; c.vision.mlp < 2000; c.vision.mlp++) {
+		char *json = dc_config_model_json(&c);
+
+		wrong += dc_config_parse(&d, json, strlen(json)) < 0 || d.vision.mlp != c.vision.mlp;
+		free(json);
+	}
+	ok(!wrong, "mlp_ratio gives back the width it was made of: %d do not", wrong);
+}
+
 static void
 refused(const char *json, const char *why)
 {
@@ -97,6 +117,7 @@ main(void)
 	methods();
 	round_trip();
 	params();
+	ratios();
 	refused("{", "not JSON");
 	refused("{\"embed_dim\": 64}", "no vision_cfg");
 	refused("{\"embed_dim\": 64, \"vision_cfg\": {\"timm_model_name\": \"x\"}, \"text_cfg\": {}}", "a key that is not supported");

@@ -116,6 +116,7 @@ take_ratio(json_t *o, const char *where, int width, int *mlp)
 
 	DC_TRY(take_number(o, where, "mlp_ratio", 0.01, 64, &ratio));
 	*mlp = (int)(width * ratio);
+	DC_CHECK(*mlp >= 1, "%s: 'mlp_ratio' %g leaves an MLP of width 0", where, ratio);
 	return 0;
 }
 
@@ -280,6 +281,17 @@ dc_config_parse(struct dc_config *c, const char *json, size_t n)
 
 /* --- to JSON --- */
 
+/* The readers, open_clip among them, take the whole part of width x ratio: rounding must not make it one less. */
+static json_t *
+ratio_json(int mlp, int width)
+{
+	double ratio = (double)mlp / width;
+
+	while ((int)(width * ratio) < mlp)
+		ratio = nextafter(ratio, INFINITY);
+	return json_real(ratio);
+}
+
 static json_t *
 model_json(const struct dc_config *c)
 {
@@ -294,9 +306,9 @@ model_json(const struct dc_config *c)
 	if (v->width != 64 * v->heads)
 		json_object_set_new(vision, "head_width", json_integer(v->width / v->heads));
 	if (v->mlp != 4 * v->width)
-		json_object_set_new(vision, "mlp_ratio", json_real((double)v->mlp / v->width));
+		json_object_set_new(vision, "mlp_ratio", ratio_json(v->mlp, v->width));
 	if (t->mlp != 4 * t->width)
-		json_object_set_new(text, "mlp_ratio", json_real((double)t->mlp / t->width));
+		json_object_set_new(text, "mlp_ratio", ratio_json(t->mlp, t->width));
 	m = json_pack("{s:{s:i, s:o, s:o}, s:{s:[f,f,f], s:[f,f,f], s:s, s:s}}", "model_cfg", "embed_dim", c->embed_dim,
 	    "vision_cfg", vision, "text_cfg", text, "preprocess_cfg", "mean", c->mean[0], c->mean[1], c->mean[2], "std",
 	    c->std[0], c->std[1], c->std[2], "interpolation", "bicubic", "resize_mode", "shortest");
