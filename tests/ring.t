@@ -57,6 +57,12 @@ sed -n '1,/^  dc-step/p' out | sed 's/^  dc-encode/  dc-peek --quiet --sheet she
 check 'makes nothing' diff -r first 'a peek'
 check 'the ring it prints, with dc-peek put in before dc-encode and dc-step' timeout -s KILL 120 sh edited.sh
 same whole 'a peek' step-00000020 'gives the same bytes'
+begin threads
+ring 0 '-n with two threads' threads --steps 20 --save-every 0 --threads 2 -n
+sed -n '1,/^  dc-step/p' out | sed 's/--threads 2/--threads 1/' >threads.sh
+check 'is there to be edited' grep -q 'threads 1' threads.sh
+timeout -s KILL 60 sh threads.sh >out 2>err
+grep -q 'dc-encode computes with 1 threads, the run is recorded with 2' err; ok $? 'a dc-encode with other threads than are recorded is refused'
 check 'and a sheet of the views' sh -c 'head -c 8 sheet.png | od -An -c | grep -q "P   N   G"'
 
 for PYTHON in ${DC_PYTHON:-} /usr/bin/python3 python3 ''; do

@@ -784,8 +784,10 @@ send_gradients(struct train *t, int skip)
 		dc_put_copy(&t->body, &t->now.part[t->now.n - 1], "position");
 		if (last && !skip)
 			put_statistics(t);
-		if (last)
+		if (last) {
 			dc_put_double(&t->body, "wait_s", t->wait);
+			dc_put_int(&t->body, "threads", omp_get_max_threads());
+		}
 		r = dc_frame_write(&t->out, "gradients", t->step, &t->body);
 		from = to;
 	} while (r == DC_FRAME && !last);

@@ -769,6 +769,21 @@ finish_step(void)
 	return send_parameters();
 }
 
+/* The large products are dc-encode's: what is recorded of the threads must be true of it. */
+static int
+check_threads(void)
+{
+	int64_t threads;
+
+	if (!dc_frame_get(&r.f, "threads"))
+		return 0;
+	DC_TRY(dc_frame_int(&r.f, "threads", &threads));
+	if (threads != r.s.numerics.threads && !o.accept_numerics)
+		return dc_frame_err(&r.f, "dc-encode computes with %lld threads, the run is recorded with %d: set OMP_NUM_THREADS for both, "
+		    "or --accept-numerics", (long long)threads, r.s.numerics.threads);
+	return 0;
+}
+
 static int
 on_gradients(void)
 {
@@ -778,6 +793,7 @@ on_gradients(void)
 	DC_TRY(check_step());
 	if (!r.p.begun)
 		return dc_frame_err(&r.f, "no dfeatures of this step has gone to the loop");
+	DC_TRY(check_threads());
 	DC_TRY(take_gradients());
 	DC_TRY(take_stats());
 	DC_TRY(take_position());
