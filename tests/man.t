@@ -17,6 +17,11 @@ if command -v mandoc >/dev/null; then
 else
 	skip 'no mandoc' 'pages pass mandoc'
 fi
+if command -v groff >/dev/null; then
+	for p in $pages; do check "$p passes groff" sh -c 'groff -mandoc -Tutf8 "$1" 2>&1 >/dev/null | tee /dev/stderr | cmp -s - /dev/null' - "$man/$p"; done
+else
+	skip 'no groff' 'pages pass groff'
+fi
 
 sections() { # sections PAGE NAME...: are there, in this order, perhaps with others between
 	p=$1; shift
