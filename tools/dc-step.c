@@ -366,7 +366,7 @@ show_progress(double lr, double rate)
 		return;
 	r.progress.last = now;
 	each = (now - r.progress.start) / (double)(r.s.step - r.progress.first);
-	fprintf(stderr, "\r%s: step %llu", dc_progname, (unsigned long long)r.s.step);
+	fprintf(stderr, DC_LINE_BEGIN "%s: step %llu", dc_progname, (unsigned long long)r.s.step);
 	if (o.steps)
 		fprintf(stderr, "/%lld", (long long)o.steps);
 	fprintf(stderr, " total %.4g lr %.3g %.3g pairs/s", r.p.total, lr, rate);
@@ -374,7 +374,7 @@ show_progress(double lr, double rate)
 		eta = (int64_t)(each * (double)(o.steps - (int64_t)r.s.step));
 		fprintf(stderr, ", ETA %lld:%02d", (long long)(eta / 60), (int)(eta % 60));
 	}
-	fprintf(stderr, "\033[K");
+	fputs(DC_LINE_END, stderr);
 	fflush(stderr);
 }
 

@@ -42,7 +42,7 @@ dc_progress_to(struct dc_progress *p, uint64_t done)
 		return;
 	p->last = now;
 	r = rate(p, now);
-	fprintf(stderr, "\r%s: %" PRIu64, dc_progname, done);
+	fprintf(stderr, DC_LINE_BEGIN "%s: %" PRIu64, dc_progname, done);
 	if (p->total)
 		fprintf(stderr, "/%" PRIu64, p->total);
 	fprintf(stderr, " %s, %.3g/s", p->unit, r);
@@ -50,7 +50,7 @@ dc_progress_to(struct dc_progress *p, uint64_t done)
 		uint64_t eta = (uint64_t)((double)(p->total - done) / r);
 		fprintf(stderr, ", ETA %" PRIu64 ":%02d", eta / 60, (int)(eta % 60));
 	}
-	fprintf(stderr, "\033[K");
+	fputs(DC_LINE_END, stderr);
 	fflush(stderr);
 }
 

@@ -5,6 +5,10 @@
 
 #include <stdint.h>
 
+/* A line that takes the place of the one before; a terminal too narrow for it cuts it off instead of wrapping it. */
+#define DC_LINE_BEGIN "\r\033[?7l"
+#define DC_LINE_END "\033[K\033[?7h"
+
 struct dc_progress {
 	const char *unit;    /* "samples", "steps" ... */
 	uint64_t total;      /* 0 if not known: no ETA then */
