@@ -7,7 +7,7 @@
 # With --data it trains on those shards instead, and scores recall on --test. Run again to continue or to score again.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-PATH=${DC_BIN:-$here/../build}:$PATH
+PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
 dir=demo data='' test='' steps=900
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -40,7 +40,6 @@ fi
 caption=()
 if first=$(dc-decode --count --caption json:captions,txt "$test" 2>/dev/null) && [ "$first" -gt 0 ]; then
 	caption=(--caption "json:captions,txt")
-	export DC_CAPTION=json:captions,txt
 fi
 say "training DeCLIP for $steps steps through six tools (log: $run/log.tsv; Ctrl-C stops it, make demo continues it)"
 "$here/train.sh" --data "$data" --run "$run" --arch vit-s64-p16 --batch 64 --steps "$steps" --seed 1 \
@@ -53,7 +52,7 @@ dc-decode --steps 1 --batch 24 --shuffle 1000 ${caption[@]+"${caption[@]}"} "$da
 echo "augmented views      $dir/views.png"
 
 say "image-text retrieval on $test"
-"$here/score.sh" recall "$run" "$test"
+"$here/score.sh" ${caption[@]+"${caption[@]}"} recall "$run" "$test"
 if [ -n "$scenes" ]; then
 	for what in shape colour; do
 		say "zero-shot classification of test images: which $what?"
