@@ -22,6 +22,8 @@ set datafile separator "\t"
 set datafile missing 'nan'
 set multiplot layout 2,1
 set key outside right
+set lmargin 9
+set rmargin 24
 set grid
 set ylabel 'loss'
 plot $curves
