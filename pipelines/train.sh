@@ -4,7 +4,7 @@
 # man train.sh has the whole story; the ring itself is at the end of this file.
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-PATH=${DC_BIN:-$here/../build}:$PATH
+PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
 me=train.sh
 
 # --- options: name, default, what it is.  An empty default: the tool's own, or worked out below. ---
@@ -118,7 +118,8 @@ command -v dc-step >/dev/null || die "dc-step is not built (make) and not on PAT
 
 # --- run.json: one option a line; what was given before holds, and a change must be meant ---
 recorded='s/\\t/\t/g; s/\\"/"/g; s/\\\\/\\/g'
-changes=
+changes='' stale='' begun=
+[ ! -L "$run/latest" ] && [ ! -d "$run/step-00000000" ] || begun=1
 if [ -f "$run/run.json" ]; then
 	while read -r line; do
 		[[ $line =~ ^\"([a-z-]+)\":\ \"(.*)\",?$ ]] || continue
@@ -127,6 +128,8 @@ if [ -f "$run/run.json" ]; then
 		case $name in run | override | accept-numerics | threads | data-threads) continue ;; esac
 		if [ -z "${given[$name]-}" ]; then
 			opt[$name]=$old
+		elif [ "${opt[$name]}" != "$old" ] && [ -z "$begun" ]; then
+			stale=1 # there is no model yet, so the new options hold
 		elif [ "${opt[$name]}" != "$old" ]; then
 			changes+="  --$name: was '$old', now '${opt[$name]}'"$'\n'
 		fi
@@ -201,8 +204,16 @@ pass weights freeze
 [ -z "${opt[init]}" ] || args+=(--from "${opt[init]}")
 init=("${args[@]}")
 
-vocab=$run/bpe.txt.gz
-[ -z "${opt[vocab]}" ] || vocab=${opt[vocab]}
+if [ -n "$begun" ]; then
+	vocab=$run/latest/bpe.txt.gz
+else
+	vocab=$run/bpe.txt.gz
+	for f in "${opt[init]:+${opt[init]}/bpe.txt.gz}" "${opt[init]:+${opt[init]}/latest/bpe.txt.gz}"; do [ ! -f "$f" ] || vocab=$f; done
+	[ -z "${opt[vocab]}" ] || vocab=${opt[vocab]}
+	[ -z "${opt[vocab]}" ] || [ -f "$vocab" ] || die "--vocab $vocab: no such file"
+fi
+captions=(dc-decode --keep-encoded --captions all --tail short "${data[@]}" "${shards[@]}")
+learn=(dc-vocab --merges "${opt[merges]}")
 
 compose() { # compose POSITION: the six commands of the ring
 	args=(dc-decode --batch "${opt[batch]}" --seed "${opt[seed]}" --skip "$1" -j "${opt[data-threads]}")
@@ -228,16 +239,35 @@ compose() { # compose POSITION: the six commands of the ring
 	step=("${args[@]}" ${verbose[@]+"${verbose[@]}"})
 }
 
+# a wrong value is refused before anything is made
+if [ -z "$begun" ]; then
+	compose 0
+	"${init[@]}" --dry-run >/dev/null || exit
+	check() { "$@" --help >/dev/null || exit; }
+	check "${decode[@]}"
+	check "${augment[@]}"
+	check "${tokenize[@]}"
+	check "${learn[@]}"
+	check "${step[@]}"
+fi
+
 say() { printf '%q ' "$@"; }
-if [ -n "$dry" ]; then
+if [ -n "$dry" ]; then # a script that does the same: to be read, changed and run
 	compose "$(dc-step --run "$run" --print position 2>/dev/null || echo 0)"
 	echo "export OMP_NUM_THREADS=$OMP_NUM_THREADS"
+	if [ -z "$begun" ]; then
+		say mkdir -p "$run"; echo
+		[ -f "$vocab" ] || { say "${captions[@]}"; echo '|'; echo "  $(say "${learn[@]}" --out "$vocab")"; }
+		say "${init[@]}" --vocab "$vocab" --out "$run"; echo
+	fi
 	say mkfifo "$tag"; echo
 	printf '%s|\n' "$(say "${decode[@]}")" "  $(say "${augment[@]}")" "  $(say "${tokenize[@]}")" "  $(say "${encode[@]}")" "  $(say "${loss[@]}")"
-	printf '%s\n\n' "  $(say "${step[@]}")"
-	echo "$count samples an epoch, $total batches of ${opt[batch]} in all"
+	printf '%s\n' "  $(say "${step[@]}")"
+	say rm "$tag"; printf '\n\n'
+	echo "# $count samples an epoch, $total batches of ${opt[batch]} in all"
 	[ -f "$vocab" ] && init+=(--vocab "$vocab")
-	exec "${init[@]}" --dry-run --batch "${opt[batch]}"
+	"${init[@]}" --dry-run --batch "${opt[batch]}" | sed 's/^/# /'
+	exit "${PIPESTATUS[0]}"
 fi
 
 # --- the run directory ---
@@ -256,14 +286,11 @@ exec 8>"$run/.ring" && flock -n 8 || die "another ring is running on $run"
 write_json >"$run/.run.json" && mv "$run/.run.json" "$run/run.json" || die "cannot write $run/run.json"
 # killed while it was made: the first checkpoint is there, and whole, but not yet the link to it
 [ -L "$run/latest" ] || [ ! -d "$run/step-00000000" ] || ln -s step-00000000 "$run/latest" || exit 1
-if [ ! -e "$run/latest" ]; then
-	if [ -z "${opt[vocab]}" ] && [ -n "${opt[init]}" ]; then
-		for d in "${opt[init]}/latest" "${opt[init]}"; do [ ! -f "$d/bpe.txt.gz" ] || { vocab=$d/bpe.txt.gz; break; }; done
-	fi
+if [ -z "$begun" ]; then
+	[ -z "$stale" ] || rm -f "$run/bpe.txt.gz"
 	if [ ! -f "$vocab" ]; then
 		echo "$me: training a vocabulary of ${opt[merges]} merges on the captions" >&2
-		dc-decode --keep-encoded --captions all --tail short "${data[@]}" "${shards[@]}" |
-		    dc-vocab --merges "${opt[merges]}" --out "$run/.bpe.tmp" && mv "$run/.bpe.tmp" "$vocab" || die "no vocabulary"
+		"${captions[@]}" | "${learn[@]}" --out "$run/.bpe.tmp" && mv "$run/.bpe.tmp" "$vocab" || die "no vocabulary"
 	fi
 	"${init[@]}" --vocab "$vocab" --out "$run" || die "no model"
 fi
@@ -335,3 +362,4 @@ if [ "$position" -lt "$total" ]; then
 	echo "$me: stopped at batch $position of $total, run again to continue" >&2
 	exit 4
 fi
+[ -n "$quiet" ] || echo "$me: finished, $position batches; the model is $run/latest" >&2

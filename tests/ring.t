@@ -121,6 +121,13 @@ said 'no usable|no caption|\.jpg' 'says why'
 run 0 '-n' "$train" --run dry --data "$shards" $options --steps 20 -n
 said '^  dc-step --run dry ' 'prints the ring'
 [ ! -e dry ]; ok $? 'and makes nothing'
+cp out script
+# shellcheck disable=SC2086
+run 2 'a value that a tool will refuse' "$train" --run dry --data "$shards" $options --steps 20 --lr abc
+said 'dc-step: --lr abc' 'is refused'
+[ ! -e dry ]; ok $? 'before anything is made'
+check 'what -n prints' timeout -s KILL 120 sh script
+check 'is a script that does the whole run' test "$(dc-step --run dry --print position)" = 20
 
 # other trainings, each from nothing or from another run
 train() { # train STATUS DESCRIPTION OPTION...: with a model as train.sh makes it
