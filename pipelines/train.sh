@@ -168,7 +168,9 @@ else
 	[ -f "$arch" ] || die_usage "--arch ${opt[arch]}: no such file, nor an architecture of $(cd "$here/arch" && echo *.json | sed 's/\.json//g')"
 fi
 number_in() { tr -d ' \n\t' <"$2" | sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p"; }
-[ -n "${opt[size]}" ] || opt[size]=$(number_in image_size "$arch")
+pixels=$(number_in image_size "$arch")
+[ -n "${opt[size]}" ] || opt[size]=$pixels
+[ "${opt[size]}" = "$pixels" ] || die_usage "--size ${opt[size]}: the architecture $arch takes images of $pixels pixels"
 context=$(number_in context_length "$arch")
 context=${context:-77}
 
@@ -289,7 +291,7 @@ write_json >"$run/.run.json" && mv "$run/.run.json" "$run/run.json" || die "cann
 if [ -z "$begun" ]; then
 	[ -z "$stale" ] || rm -f "$run/bpe.txt.gz"
 	if [ ! -f "$vocab" ]; then
-		echo "$me: training a vocabulary of ${opt[merges]} merges on the captions" >&2
+		echo "$me: training a vocabulary of at most ${opt[merges]} merges on the captions" >&2
 		"${captions[@]}" | "${learn[@]}" --out "$run/.bpe.tmp" && mv "$run/.bpe.tmp" "$vocab" || die "no vocabulary"
 	fi
 	"${init[@]}" --vocab "$vocab" --out "$run" || die "no model"

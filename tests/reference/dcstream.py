@@ -6,6 +6,7 @@
 
 A frame is three msgpack objects: the header ["dcs1", kind, step, bytes of the body], the body (a map), and the
 XXH3-64 of the body's bytes. Tensors in a body are numpy arrays; by reference they are Ref."""
+import os
 import struct
 from collections import namedtuple
 
@@ -202,6 +203,11 @@ def frame_bytes(kind, step, body, magic=MAGIC):
 
 
 def write(out, kind, step, body, pad=False):
-    """Write one frame and flush, so that nobody downstream waits for a full buffer."""
-    out.write(frame_bytes(kind, step, pack(body, pad)))
-    out.flush()
+    """Write one frame and flush, so that nobody downstream waits for a full buffer.
+
+    Where the reader is gone the program ends with status 3, silently: whoever went away says why."""
+    try:
+        out.write(frame_bytes(kind, step, pack(body, pad)))
+        out.flush()
+    except BrokenPipeError:
+        os._exit(3)
