@@ -242,7 +242,7 @@ if [ -f "$DATA/hard/MANIFEST.tsv" ]; then
 else
 	skip "no hard images in $DATA" 'are taken and refused as the manifest says'
 fi
-for REF in ${DC_TORCH_PYTHON:-} /opt/ref/bin/python "$PYTHON" ''; do
+for REF in ${DC_TORCH_PYTHON:-} "$PYTHON" ''; do
 	"${REF:-false}" -c 'import PIL, numpy' 2>/dev/null && break
 done
 if [ -n "$REF" ] && [ -f hard.tar ]; then

@@ -3,7 +3,7 @@
 # dc-init: what it writes, how it draws, how it starts from another model, and what it refuses.
 . "${0%/*}/lib.sh"
 need_python
-torch=${DC_TORCH_PYTHON:-/opt/ref/bin/python}
+torch=${DC_TORCH_PYTHON:-python3}
 cat >tiny.json <<'END'
 {"embed_dim": 8, "vision_cfg": {"image_size": 16, "layers": 1, "width": 16, "head_width": 8, "patch_size": 8},
  "text_cfg": {"context_length": 8, "vocab_size": 600, "width": 16, "heads": 2, "layers": 1}}

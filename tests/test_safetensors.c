@@ -186,7 +186,7 @@ python(void)
 
 	for (int i = 0; i < 20; i++)
 		v[i] = (float)i / 4;
-	py = py ? py : "/opt/ref/bin/python";
+	py = py ? py : "python3";
 	snprintf(cmd, sizeof(cmd), "%s -c 'import safetensors.numpy' 2>/dev/null", py);
 	if (system(cmd) != 0) {
 		ok(1, "safetensors in Python # SKIP no Python with safetensors");
