@@ -27,7 +27,16 @@ rows_of() { # rows_of RUN N: wait until its log has N lines
 	tries=100
 	until [ -f "$1/log.tsv" ] && [ "$(wc -l <"$1/log.tsv")" -ge "$2" ] || [ $((tries -= 1)) -eq 0 ]; do sleep 0.1; done
 }
-pid_of() { ps -eo pid,args | awk -v run="$1" '$2 ~ /(^|\/)dc-step$/ && $4 == run { print $1; exit }'; }
+# dc-step that leaves its process number in step.pid
+cat >pid-step <<'END'
+#!/bin/sh
+rm -f asleep; echo $$ >step.pid; exec dc-step "$@"
+END
+chmod +x pid-step
+wait_for() { # wait_for FILE
+	tries=200
+	until [ -s "$1" ] || [ $((tries -= 1)) -eq 0 ]; do sleep 0.1; done
+}
 ends() { # ends A B DESCRIPTION: the statuses of the last ring
 	[ "$a" = "$1" ] && [ "$b" = "$2" ] || echo "statuses $a $b, wanted $1 $2" >>err
 	[ "$a" = "$1" ] && [ "$b" = "$2" ]; ok $? "$3"
@@ -135,12 +144,12 @@ check 'five updates, six batches' test "$(dc-step --run y --print step) $(dc-ste
 
 # stopping
 begin s
-$fake --run s --until 1000 --sleep 0.05 2>err.fake | dc-step --run s --loop s/loop --lr 1e-2 --warmup 2 --steps 30 >rows 2>err.step &
+$fake --run s --until 1000 --sleep 0.05 2>err.fake | ./pid-step --run s --loop s/loop --lr 1e-2 --warmup 2 --steps 30 >rows 2>err.step &
 job=$!
 rows_of s 4
 run 1 'a second ring on the run is an error' dc-step --run s --loop s/loop
 said 'another ring' 'that says so'
-pid=$(pid_of s)
+pid=$(cat step.pid)
 kill -INT "$pid"; kill -TERM "$pid"
 wait $job; code=$?; [ "$code" -eq 0 ] && [ ! -s err.fake ] && [ ! -s err.step ]; ok $? 'an interrupt, sent twice at once, stops it well'
 steps=$(dc-step --run s --print step)
@@ -153,18 +162,17 @@ ring f '--until 1000 --stop 3'
 ends 0 0 'a stop frame does the same'
 check 'after the step under way' test "$(dc-step --run f --print position)" = 4
 begin ign
-(trap '' INT TERM; exec sh -c "$fake --run ign --until 1000 --sleep 0.05 2>err.fake | dc-step --run ign --loop ign/loop --lr 1e-2 --warmup 2 --steps 30 >rows 2>err") &
+(trap '' INT TERM; exec sh -c "$fake --run ign --until 1000 --sleep 0.05 2>err.fake | ./pid-step --run ign --loop ign/loop --lr 1e-2 --warmup 2 --steps 30 >rows 2>err") &
 job=$!
 rows_of ign 2
-pid=$(pid_of ign)
-kill -TERM "$pid"
+kill -TERM "$(cat step.pid)"
 wait $job; ok $? 'signals that were ignored are caught all the same'
 
 begin u
-$fake --run u --until 1000 --sleep 4 2>err.fake | dc-step --run u --loop u/loop --lr 1e-2 --warmup 2 --steps 30 >rows 2>err.step &
+$fake --run u --until 1000 --sleep 4 --asleep asleep 2>err.fake | ./pid-step --run u --loop u/loop --lr 1e-2 --warmup 2 --steps 30 >rows 2>err.step &
 job=$!
-rows_of u 1
-pid=$(pid_of u)
+wait_for asleep   # a step is under way: its dfeatures are on the loop
+pid=$(cat step.pid)
 sleep 0.5; kill -INT "$pid"; sleep 1.2; kill -INT "$pid"
 wait $job; [ $? -eq 130 ]; ok $? 'a second interrupt, later, kills it'
 check 'its shared memory is still there' test -e u/shm/gradients.safetensors
@@ -174,10 +182,10 @@ clean u 'and leaves nothing of either'
 
 begin w
 mkfifo rows.pipe; exec 4<>rows.pipe; head -c 61440 /dev/zero >&4   # room for the header, and nobody reads
-$fake --run w --until 1000 2>err.fake | timeout 20 dc-step --run w --loop w/loop --lr 1e-2 --warmup 2 --steps 30 >&4 2>err &
+$fake --run w --until 1000 2>err.fake | timeout 20 ./pid-step --run w --loop w/loop --lr 1e-2 --warmup 2 --steps 30 >&4 2>err &
 job=$!
 rows_of w 2
-sleep 0.3; kill -TERM "$(pid_of w)"
+sleep 0.3; kill -TERM "$(cat step.pid)"
 wait $job; ok $? 'a signal stops it too while nobody reads its rows'
 exec 4>&-
 check 'with a checkpoint' test "$(dc-step --run w --print step)" = 1

@@ -28,6 +28,7 @@ ap.add_argument("--inf", type=int, default=-1)
 ap.add_argument("--die", type=int, default=-1, help="go away after this batch's dfeatures")
 ap.add_argument("--stop", type=int, default=-1, help="send a stop frame in the middle of this batch")
 ap.add_argument("--sleep", type=float, default=0, help="seconds in every batch, between dfeatures and gradients")
+ap.add_argument("--asleep", default="", help="a file to write when the first of these sleeps begins")
 ap.add_argument("--bad", default="", help="one mistake: step, name, shape, frozen, twice, early, position, none, file, queue")
 ap.add_argument("--partial", type=int, default=-1, help="in this batch no gradient comes for the heads")
 ap.add_argument("--lr", type=float, default=1e-2)
@@ -210,6 +211,9 @@ def batch(model, b, names):
         os._exit(3)
     if b == o.stop:
         send("stop", s, {})
+    if o.asleep and b == 0:
+        with open(o.asleep, "w") as f:
+            f.write("asleep\n")
     time.sleep(o.sleep)
 
     grads = {} if skip else {k: gradient(k, model.p[k].shape, b) for k in names}
