@@ -83,6 +83,11 @@ check: deps   ## build and pass every test
 prove: all tests-build
 	OMP_WAIT_POLICY=passive DC_BIN='$(abspath $(B))' prove -j$(JOBS) $(PROVE) $(UNIT:%=$(B)/%) $(UNIT64:%=$(B)/%) $(SHELLS)
 
+# DC_TORCH_PYTHON names the Python with the references; tests/parity/run.sh says how to install what is missing
+parity: deps   ## every stage against Pillow, torchvision, open_clip, ftfy, PyTorch, live: one table (STAGES= for some)
+	@$(MAKE) -s -j$(JOBS) all >&2
+	@DC_BIN='$(abspath $(B))' sh tests/parity/run.sh $(STAGES)
+
 check-long: check asan lint   ## check, then all tests under the sanitizers, then lint
 
 asan:   ## every test under the address and undefined-behaviour sanitizers
@@ -93,12 +98,12 @@ asan:   ## every test under the address and undefined-behaviour sanitizers
 lint: deps   ## man pages, shell, and C by two compilers and cppcheck
 	mandoc -T lint -W warning man/*.[157]
 	shellcheck -S warning $(wildcard pipelines/*.sh pipelines/examples/*.sh) .ci/run
-	shellcheck -s sh -S warning -x -P tests tests/*.t tests/lib.sh
+	shellcheck -s sh -S warning -x -P tests tests/*.t tests/lib.sh tests/parity/run.sh
 	$(MAKE) -s -j$(JOBS) B=build/lint-gcc CC=gcc WARN='$(WARN) -Werror' all tests-build
 	$(MAKE) -s -j$(JOBS) B=build/lint-clang CC=clang CFLAGS='-O1 $(MARCH)' WARN='$(WARN) -Werror -Wno-pass-failed' lint-objects
 	cppcheck -q --error-exitcode=1 --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem \
 	    --suppress=internalAstError -Icommon -I. -D_GNU_SOURCE -DDC_VERSION='"x"' -DDC_CFLAGS='"x"' -DDC_PREFIX='"x"' -j$(JOBS) common tools
-	! grep -nE '[[:blank:]]+$$' $(LIBSRC) tools/*.c tests/*.[ch] tests/*.t pipelines/*.sh man/* Makefile
+	! grep -nE '[[:blank:]]+$$' $(LIBSRC) tools/*.c tests/*.[ch] tests/*.t tests/parity/* pipelines/*.sh man/* Makefile
 lint-objects: $(LIBSRC:%.c=$(B)/%.o) $(TOOLS:%=$(B)/tools/%.o)
 
 install: all   ## install tools, man pages and pipelines below PREFIX
@@ -117,4 +122,4 @@ clean:   ## remove what was built
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all tests-build deps demo check prove check-long asan lint lint-objects install help clean FORCE
+.PHONY: all tests-build deps demo check prove parity check-long asan lint lint-objects install help clean FORCE
