@@ -169,7 +169,7 @@ naive_text(naive_rows y, const struct tiny *m, const int32_t *token, int causal)
 		for (int w = 0; w < t->width; w++)
 			x[i][w] = (double)pos[i * t->width + w] + (double)(token[i] == TINY_V ? naive_w(m, "", "mask_embedding")[w] :
 				naive_w(m, "", "token_embedding.weight")[token[i] * t->width + w]);
-	naive_blocks(x, m, "", t->layers, TINY_T, end + 1, causal, t->width, t->heads, t->mlp);
+	naive_blocks(x, m, "", t->layers, TINY_T, causal ? TINY_T : end + 1, causal, t->width, t->heads, t->mlp);
 	for (int i = 0; i < TINY_T; i++)
 		naive_norm(y[i], x[i], naive_w(m, "", "ln_final.weight"), naive_w(m, "", "ln_final.bias"), t->width);
 	return end;

@@ -352,15 +352,14 @@ dc_enc_image(struct dc_enc *e, int view, int row, int n, const uint8_t *rgb)
 
 /* Of every caption its end token. */
 static void
-want_ends(struct dc_pack *p, struct dc_arena *arena)
+want_ends(struct dc_captions *c, struct dc_arena *arena)
 {
-	int32_t *want = dc_arena_ints(arena, (size_t)p->n), *off = dc_arena_ints(arena, (size_t)p->n + 1);
+	struct dc_pack *p = &c->pack;
+	int32_t *off = dc_arena_ints(arena, (size_t)p->n + 1);
 
 	for (int s = 0; s <= p->n; s++)
 		off[s] = s;
-	for (int s = 0; s < p->n; s++)
-		want[s] = p->off[s + 1] - 1;
-	p->want = want;
+	p->want = c->end;
 	p->want_off = off;
 	p->wanted = p->n;
 }
@@ -386,7 +385,7 @@ fuse(struct dc_enc_private *p, const struct dc_text_kept *k, int row, int part)
 	f->n = pack->n;
 	f->part = part;
 	for (int s = 0; s < pack->n; s++)
-		memcpy(ends + s * W, k->y + ((size_t)pack->off[s + 1] - 1) * W, W * sizeof(*ends));
+		memcpy(ends + s * W, k->y + (size_t)k->c.end[s] * W, W * sizeof(*ends));
 	return ends;
 }
 
@@ -402,7 +401,7 @@ dc_enc_text(struct dc_enc *e, int view, int row, int n, const int32_t *token)
 
 	if (n <= 0)
 		return 0;
-	DC_TRY(dc_captions_pack(&c, &p->text, token, row, n, &p->arena));
+	DC_TRY(dc_captions_pack(&c, &p->text, token, fused, row, n, &p->arena));
 	c.pack.causal = 1;
 	keep = p->keep && (p->text_trains || (p->text.mask.g && c.masks));
 	if (keep) {
@@ -410,7 +409,7 @@ dc_enc_text(struct dc_enc *e, int view, int row, int n, const int32_t *token)
 		k->mark = here.mark;
 	}
 	if (!fused)
-		want_ends(&c.pack, &p->arena);
+		want_ends(&c, &p->arena);
 	dc_text_forward(&k->text, &p->text, &c, keep, &p->arena);
 	y = fused ? fuse(p, &k->text, row, keep ? p->n_parts - 1 : -1) : k->text.y;
 	dc_text_pool_forward(e->text_features[view] + (size_t)row * e->c.embed_dim, &k->pool, &p->text, y, n, &p->arena);
@@ -532,7 +531,7 @@ dc_enc_mlm(struct dc_enc *e, int row, int n, const int32_t *token, const int32_t
 	DC_CHECK(p->mlm.weight.w, "the model has no MLM head");
 	if (e->c.released)
 		return mlm_fused(e, row, n, target);
-	DC_TRY(dc_captions_pack(&c, &p->text, token, row, n, &p->arena));
+	DC_TRY(dc_captions_pack(&c, &p->text, token, 0, row, n, &p->arena));
 	if (want_masked(&c.pack, c.pack.off, row, n, target, e->T, p->text.V, &p->arena) < 0) {
 		dc_arena_release(&p->arena, here.mark);
 		return -1;
@@ -630,7 +629,7 @@ text_backward(struct dc_enc *e, const struct part *k)
 	dy = dc_arena_reals(&p->arena, (size_t)pack->R * W);
 	zero(dy, (size_t)pack->R * W);
 	for (int s = 0; s < pack->n; s++)
-		memcpy(dy + ((size_t)pack->off[s + 1] - 1) * W, dends + s * W, W * sizeof(*dy));
+		memcpy(dy + (size_t)k->text.c.end[s] * W, dends + s * W, W * sizeof(*dy));
 	dc_rows_scatter_add(dy, p->mlm.dx + (size_t)k->m0 * W, p->mlm.row + k->m0, (int)k->m, (int)W);
 	dc_text_backward(&k->text, &p->text, dy, &p->arena);
 }

@@ -6,41 +6,48 @@
 #include "nn/layernorm.h"
 #include "nn/text.h"
 
-/* The length of a caption: up to and with its first end token; -1 with a message. */
+/* The length of a caption: up to and with its first end token, or with its last (`whole`); -1 with a message. *end: the
+ * place of the first. */
 static int
-length_of(const struct dc_text_tower *t, const int32_t *token, int row)
+length_of(const struct dc_text_tower *t, const int32_t *token, int whole, int row, int32_t *end)
 {
-	for (int i = 0; i < t->T; i++) {
+	int last = -1;
+
+	for (int i = 0; i < t->T && (last < 0 || whole); i++) {
 		if (token[i] == t->V && !t->mask.w)
 			return dc_err_set("row %d, position %d: the mask token, and the model has none", row, i);
 		if (token[i] < 0 || token[i] > t->V)
 			return dc_err_set("row %d, position %d: token %d is outside the vocabulary of %d", row, i, token[i],
 				t->V);
-		if (token[i] == t->V - 1)
-			return i + 1;
+		if (token[i] != t->V - 1)
+			continue;
+		*end = last < 0 ? i : *end;
+		last = i;
 	}
-	return dc_err_set("row %d: no end token (%d) in %d positions", row, t->V - 1, t->T);
+	return last >= 0 ? last + 1 : dc_err_set("row %d: no end token (%d) in %d positions", row, t->V - 1, t->T);
 }
 
 int
-dc_captions_pack(struct dc_captions *c, const struct dc_text_tower *t, const int32_t *token, int row, int n,
+dc_captions_pack(struct dc_captions *c, const struct dc_text_tower *t, const int32_t *token, int whole, int row, int n,
 	struct dc_arena *arena)
 {
 	struct dc_arena_mark mark = dc_arena_mark(arena);
-	int32_t *off = dc_arena_ints(arena, (size_t)n + 1);
+	int32_t *off = dc_arena_ints(arena, (size_t)n + 1), *end = dc_arena_ints(arena, (size_t)n);
 
 	memset(c, 0, sizeof(*c));
 	off[0] = 0;
 	for (int s = 0; s < n; s++) {
-		int L = length_of(t, token + (size_t)s * t->T, row + s);
+		int L = length_of(t, token + (size_t)s * t->T, whole, row + s, end + s);
 
 		if (L < 0) {
 			dc_arena_release(arena, mark);
 			return -1;
 		}
 		off[s + 1] = off[s] + L;
+		end[s] += off[s];
 	}
 	c->pack = (struct dc_pack){ .n = n, .R = off[n], .wanted = off[n], .off = off };
+	c->end = end;
 	c->id = dc_arena_ints(arena, (size_t)off[n]);
 	c->p = dc_arena_ints(arena, (size_t)off[n]);
 	for (int s = 0; s < n; s++)

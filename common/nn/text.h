@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The text tower of CLIP (Radford et al. 2021) over packed captions: each goes from its start token to its first end
- * token and no further, for nothing after the end token can change what is pooled there.
+ * token and no further, for nothing after the end token can change what is pooled there. (A masked caption of the
+ * released reading, in which a random id may be an end token, goes to its last: words after the first are asked for.)
  *	x = token[id] + positional,  x = blocks(x),  feature = ln_final(x_end) text_projection.
  * The same weights without the causal mask serve the masked-language-model pass; its rows are the masked positions. */
 #ifndef DC_NN_TEXT_H
@@ -21,12 +22,14 @@ struct dc_text_tower {
 struct dc_captions {
 	struct dc_pack pack;               /* want: unset */
 	int32_t *id, *p;                   /* [R] token and position */
+	const int32_t *end;                /* [n] row of the first end token */
 	int masks;                         /* how many are the mask token */
 };
 
-/* Pack token [n,T], rows `row` on of the batch. Return 0, or -1 with a message naming row and position: an id outside the vocabulary, the mask token
- * where the model has none, no end token (id V-1). Nothing is kept on the arena then. */
-int dc_captions_pack(struct dc_captions *c, const struct dc_text_tower *t, const int32_t *token, int row,
+/* Pack token [n,T], rows `row` on of the batch, each up to its first end token (id V-1), or up to its last (`whole`).
+ * Return 0, or -1 with a message naming row and position: an id outside the vocabulary, the mask token where the model has
+ * none, no end token. Nothing is kept on the arena then. */
+int dc_captions_pack(struct dc_captions *c, const struct dc_text_tower *t, const int32_t *token, int whole, int row,
 	int n, struct dc_arena *arena) DC_MUST_USE;
 
 /* What one pass keeps for its backward pass. */

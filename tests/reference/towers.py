@@ -84,7 +84,7 @@ def make_weights():
     return w
 
 
-def make_batch():
+def make_batch(released):
     images, tokens = [], []
     for v in range(2):
         u8 = ((hash_(900 + v, N * 8 * 8 * 3) + 0.5) * 256).astype(np.uint8)
@@ -101,7 +101,8 @@ def make_batch():
     i = np.arange(N * T)
     ask = (flat > 0) & (flat < V - 2) & (i % 3 != 0)
     target = np.where(ask, flat, -1).reshape(N, T)
-    masked = np.where(ask & (i % 2 == 1), V, flat).reshape(N, T)
+    masked = np.where(ask & (i % 2 == 1), V, flat)
+    masked = np.where(ask & (i % 10 == 4) & released, V - 1, masked).reshape(N, T)
     return images, [torch.tensor(t) for t in tokens], torch.tensor(masked), torch.tensor(target)
 
 
@@ -181,7 +182,7 @@ class Model:
 
 def golden(path, quick, released):
     m = Model(quick)
-    images, tokens, masked, target = make_batch()
+    images, tokens, masked, target = make_batch(released)
     out = []
     for v in range(2):
         f = m.image(images[v])
