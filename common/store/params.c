@@ -87,10 +87,10 @@ add_vision(struct list *l)
 	const struct dc_vision *v = &l->c->vision;
 	struct init s = l->c->released ? normal_init(v->width, v->layers) : torch_init(v->width, v->mlp);
 	int grid = v->image_size / v->patch_size, from = l->n;
-	double scale = pow(v->width, -0.5);
+	double scale = pow(v->width, -0.5), pos = l->c->released ? 0.01 : scale;
 
 	add(l, DC_INIT_NORMAL, scale, SHAPE(v->width), "visual.class_embedding")->decay = l->c->released;
-	add(l, DC_INIT_NORMAL, scale, SHAPE(grid * grid + 1, v->width), "visual.positional_embedding")->decay = l->c->released;
+	add(l, DC_INIT_NORMAL, pos, SHAPE(grid * grid + 1, v->width), "visual.positional_embedding")->decay = l->c->released;
 	add(l, DC_INIT_NORMAL, scale, SHAPE(v->width, l->c->embed_dim), "visual.proj");
 	add(l, DC_INIT_UNIFORM, 1 / sqrt(3.0 * v->patch_size * v->patch_size), SHAPE(v->width, 3, v->patch_size, v->patch_size),
 	    "visual.conv1.weight");

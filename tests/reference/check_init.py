@@ -30,7 +30,7 @@ def spread(name, shape, cfg, released):
         return "uniform", 1 / math.sqrt(fan_in)
     if name == "mask_embedding" or name == "token_embedding.weight":
         return "normal", 0.02
-    if name == "positional_embedding":
+    if name == "positional_embedding" or name == "visual.positional_embedding" and released:
         return "normal", 0.01
     if name == "logit_scale":
         return "constant", math.log(1 / 0.07)
