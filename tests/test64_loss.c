@@ -146,6 +146,13 @@ test_scale(void)
 	ok(dc_logit_scale((double)(float)log(100), &grad) == 100 && grad == 100, "ln 100 as a float is not above the cap");
 	ok(dc_logit_scale(4.6052, &grad) == 100 && grad == 0, "4.6052 is");
 	ok(isnan(dc_logit_scale(NAN, NULL)), "NaN stays NaN");
+	t.c.released = 1;
+	t.in.logit_scale = log(100);
+	problem_step(&t, NULL);
+	cap = t.out.d_logit_scale;
+	t.in.logit_scale = 5;
+	problem_step(&t, NULL);
+	ok(cap != 0 && fabs(t.out.d_logit_scale - cap * exp(5) / 100) <= 1e-12 * fabs(cap), "released: it goes on above the cap");
 	problem_free(&t);
 }
 

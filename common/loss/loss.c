@@ -177,6 +177,8 @@ finish(struct dc_loss_step *s)
 			dc_unit_backward(s->out->d_text_features[v], s->d_unit_text[v], s->unit_text[v], s->w->norm[2 + v], in->N, in->D);
 	}
 	dc_logit_scale(in->logit_scale, &ds);
+	if (s->c->released)
+		ds = exp(in->logit_scale);   /* that code caps the number s, and autograd goes round the cap */
 	s->out->d_logit_scale = s->d_scale * ds;
 }
 

@@ -48,7 +48,8 @@ int dc_loss_compute(const struct dc_config *c, const struct dc_loss_in *in, stru
 
 /* s = min(exp(logit_scale), 100). *grad (if not NULL) = ds / d logit_scale: s, and 0 above the cap, that is where
  * logit_scale is larger than ln 100 as a float. (A float parameter that an optimizer holds at ln 100 is not above it and
- * can come down again.) */
+ * can come down again.) In the released reading dc_loss_compute takes exp(logit_scale) for that gradient, above the cap
+ * too. */
 double dc_logit_scale(double logit_scale, double *grad);
 
 /* What --list prints. A table that ends with name NULL. */

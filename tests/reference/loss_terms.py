@@ -43,7 +43,11 @@ class Queue:
 
 
 def terms(x, log_scale, queue, released):
-    s = log_scale.exp().clamp(max=100)
+    s = log_scale.exp()
+    if released:
+        s.data = s.data.clamp(max=100)  # as the released code does: autograd does not see it
+    else:
+        s = s.clamp(max=100)
     i1, i2, t1, t2 = (unit(x[k]) for k in NAMES[:4])
     clip = info_nce(s, i1, t1)
     mvs = (info_nce(s, i2, t1) + info_nce(s, i1, t2) + info_nce(s, i2, t2)) / 3
