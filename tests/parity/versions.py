@@ -10,11 +10,12 @@ from importlib import metadata
 # name, the version the table in README was made with
 WITH_DEPENDENCIES = [('numpy', '2.4.6'), ('pillow', '13.0.0'), ('msgpack', '1.2.4'), ('msgpack-numpy', '0.4.8'),
                      ('xxhash', '4.1.0'), ('ftfy', '6.3.1'), ('regex', '2026.11.15'), ('safetensors', '0.8.0'),
-                     ('scipy', '1.17.1'), ('scikit-learn', '1.9.1'), ('timm', '1.0.31'), ('tokenizers', '0.23.3'),
-                     ('textaugment', '3.0.0'), ('webdataset', '1.0.2')]
+                     ('scipy', '1.17.1'), ('scikit-learn', '1.9.1'), ('tokenizers', '0.23.3'), ('webdataset', '1.0.2'),
+                     ('tqdm', '4.70.1'), ('PyYAML', '6.0.3'), ('huggingface_hub', '2.4.0')]
 TORCH = [('torch', '2.13.0')]
-# each asks for a torch of its own, which would come with gigabytes of libraries for GPUs
-ALONE = [('torchvision', '0.29.2'), ('open_clip_torch', '3.3.0')]
+# These ask for a torch of their own, or for much that they do not need here.
+ALONE = [('torchvision', '0.29.2'), ('timm', '1.0.31'), ('open_clip_torch', '3.3.0'), ('textaugment', '3.0.0')]
+HELPERS = ('msgpack', 'msgpack-numpy', 'xxhash', 'tqdm', 'PyYAML', 'huggingface_hub')  # no references: not in the heading
 
 
 def version(name):
@@ -47,7 +48,7 @@ def ours():
 def main():
     have = {name: version(name) for name, _ in WITH_DEPENDENCIES + TORCH + ALONE}
     named = [f'{"Pillow" if n == "pillow" else n} {v}' + (f' ({", ".join(codecs())})' if n == 'pillow' else '')
-             for n, v in have.items() if v]
+             for n, v in have.items() if v and n not in HELPERS]
     commit, libraries = ours()
     print(textwrap.fill(f'dc {commit} ({", ".join(libraries)}) against: Python {platform.python_version()}, '
                         f'{", ".join(named)}.', 110, break_on_hyphens=False) + '\n')
