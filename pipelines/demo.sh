@@ -58,7 +58,7 @@ if [ -n "$scenes" ]; then
 	for what in shape colour; do
 		say "zero-shot classification: which $what? (test images; then only pairs of shape and colour never seen in training)"
 		for set in test novel; do
-			"$here/score.sh" zeroshot "$run" "$dir/scenes/$what-prompts.txt" "$dir/scenes/${what}s.txt" "$dir/scenes/$set-$what-000.tar"
+			"$here/score.sh" --prompts "$dir/scenes/$what-prompts.txt" zeroshot "$run" "$dir/scenes/${what}s.txt" "$dir/scenes/$set-$what-000.tar"
 		done
 	done
 fi

@@ -1,42 +1,88 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Simple scores of a model: image-text recall, and zero-shot classification by prompts.
-#
-#	score.sh recall MODEL SHARDS...                      every caption of every image counts
-#	score.sh zeroshot MODEL PROMPTS NAMES SHARDS...      PROMPTS: several lines a class, in order; labels from .cls
-#	score.sh --caption WHERE ...                         where captions are, as for train.sh [txt]
+# Scores of a model or a run on tar shards: image-text recall, and zero-shot classification. man score.sh has more.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
-usage() { sed -n '5,7s/^#\t//p' "${BASH_SOURCE[0]}"; }
-case ${1-} in -h | --help) usage; exit 0 ;; esac
-source=()
-if [ "${1-}" = --caption ] && [ $# -ge 2 ]; then
-	source=(--caption "$2")
+me=score.sh
+
+usage() {
+	cat <<-'END'
+	usage: score.sh [options] recall MODEL SHARDS...
+	       score.sh [options] zeroshot MODEL NAMES SHARDS...
+	Score a model directory or a run: every caption of every image counts for recall; for zero-shot classification
+	NAMES has a class a line, in the order of the labels that the shards have in .cls.
+
+	  -t, --tsv            name, tab, value: for programs
+	      --caption WHERE  where captions are, as for train.sh: txt, or json:KEY [txt]
+	      --captions N     recall: the first N captions of each image [all]
+	      --folds N        recall: the mean over N folds of the images [1]
+	      --templates FILE zeroshot: lines with {} for the name [seven of our own]
+	      --prompts FILE   zeroshot: the prompts themselves, equally many a class, in order
+	      --confusion FILE zeroshot: write the confusion matrix here
+	      --per-class      zeroshot: also print every class
+	      --features FILE  keep the features here
+	  -h, --help           print this and exit
+	      --version        print the version and exit
+	END
+}
+die() { echo "$me: $*" >&2; exit 1; }
+die_usage() { echo "$me: $*" >&2; echo "Try '$me --help'." >&2; exit 2; }
+
+source=() recall=() zeroshot=() templates='' given='' features=''
+while [ $# -gt 0 ]; do
+	case $1 in
+	-h | --help) usage; exit 0 ;;
+	--version) exec dc-recall --version ;;
+	-t | --tsv) recall+=(--tsv) zeroshot+=(--tsv); shift; continue ;;
+	--per-class) zeroshot+=(--per-class); shift; continue ;;
+	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+	-*) ;;
+	*) break ;;
+	esac
+	case $1 in
+	--caption | --captions | --folds | --templates | --prompts | --confusion | --features)
+		[ $# -gt 1 ] || die_usage "$1 needs a value" ;;
+	*) die_usage "unknown option $1" ;;
+	esac
+	case $1 in
+	--caption) source=(--caption "$2") ;;
+	--captions | --folds) recall+=("$1" "$2") ;;
+	--templates) templates=$2 ;;
+	--prompts) given=$2 ;;
+	--confusion) zeroshot+=("$1" "$2") ;;
+	--features) features=$2 ;;
+	esac
 	shift 2
-fi
+done
 [ $# -ge 3 ] || { usage >&2; exit 2; }
 what=$1 model=$2
 shift 2
 config=$model/latest/open_clip_config.json
 [ -f "$config" ] || config=$model/open_clip_config.json
-[ -f "$config" ] || { echo "score.sh: $model: no open_clip_config.json in it" >&2; exit 1; }
+[ -f "$config" ] || die "$model: no open_clip_config.json in it"
 size=$(tr -d ' \n' <"$config" | sed -n 's/.*"image_size":\([0-9]*\).*/\1/p')
 
-features() { # features CAPTIONS SHARDS...: the evaluation view of every image, and its captions
-	local captions=$1
-	shift
-	dc-decode --captions "$captions" --tail short ${source[@]+"${source[@]}"} "$@" | dc-augment --recipe eval --size "$size" |
-		dc-tokenize --model "$model" --mlm 0 | dc-encode --model "$model"
+views() { # views CAPTIONS SHARDS...: every image once, as the model wants to see it
+	dc-decode --captions "$1" --tail short ${source[@]+"${source[@]}"} "${@:2}" | dc-augment --recipe eval --size "$size"
 }
+keep() { if [ -n "$features" ]; then tee "$features"; else cat; fi; }
 
 case $what in
-recall) features all "$@" | dc-recall ;;
+recall)
+	views all "$@" | dc-tokenize --model "$model" --mlm 0 | dc-encode --model "$model" | keep | dc-recall ${recall[@]+"${recall[@]}"} ;;
 zeroshot)
-	[ $# -ge 3 ] || { usage >&2; exit 2; }
-	tmp=$(mktemp)
-	trap 'rm -f "$tmp"' EXIT
-	dc-tokenize --model "$model" --lines "$1" | dc-encode --model "$model" >"$tmp"
-	features first "${@:3}" | dc-zeroshot --classes "$tmp" --names "$2" ;;
-*) usage >&2; exit 2 ;;
+	[ $# -ge 2 ] || { usage >&2; exit 2; }
+	[ -z "$given" ] || [ -z "$templates" ] || die_usage "give --templates or --prompts, not both"
+	names=$1
+	tmp=$(mktemp -d)
+	trap 'rm -rf "$tmp"' EXIT
+	if [ -z "$given" ]; then
+		given=$tmp/prompts
+		dc-zeroshot --names "$names" --write-prompts ${templates:+--templates "$templates"} >"$given"
+	fi
+	dc-tokenize --model "$model" --lines "$given" | dc-encode --model "$model" >"$tmp/classes"
+	views first "${@:2}" | dc-encode --model "$model" | keep |
+		dc-zeroshot --classes "$tmp/classes" --names "$names" ${zeroshot[@]+"${zeroshot[@]}"} ;;
+*) die_usage "$what: must be recall or zeroshot" ;;
 esac

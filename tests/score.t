@@ -27,9 +27,9 @@ score 0 'for people' whole dc-recall
 said '^70 images, 110 captions$' 'counts'
 said '^image -> text  R@1  ' 'recalls'
 score 0 'all features equal' same dc-recall --tsv
-said '^image -> text	R@5	0.500000	[0-9.]*	0.500000	0.00	10$' 'is chance: image -> text'
-said '^text -> image	R@1	0.100000	[0-9.]*	0.100000	0.00	10$' 'is chance: text -> image'
-said '^text -> image	mean rank	5.5000' 'and the mean rank half way'
+said '^i2t_R@5	0.500000	[0-9.]*	0.500000	0.00	10$' 'is chance: image -> text'
+said '^t2i_R@1	0.100000	[0-9.]*	0.100000	0.00	10$' 'is chance: text -> image'
+said '^t2i_mean_rank	5.5000' 'and the mean rank half way'
 score 0 '-v' whole dc-recall -v
 said '^dc-recall: 1 frames, 70 images, 110 captions' 'counts on stderr'
 score 1 'fewer captions than images' few dc-recall
@@ -42,7 +42,7 @@ score 1 'NaN' nan dc-recall
 said 'image_features.0: row 1 is not finite' 'is named with its row'
 score 1 'an empty stream' nothing dc-recall
 score 1 'texts only' textonly dc-recall
-said 'image_features.0' 'names what is missing'
+said 'no images: it has no image_features.0' 'names what is missing'
 score 3 'no end, from a pipe' noend dc-recall
 ! [ -s err ] && ! [ -s table ]; ok $? 'says nothing and prints no table'
 
@@ -56,19 +56,22 @@ said 'none.dcs: No such file' 'is named'
 score 0 'classes by names' parts dc-zeroshot --classes prompts.dcs --names names --per-class --tsv
 right zeroshot 'top-1, top-5, mean per class and every class as in numpy'
 mv table by-names.tsv
-score 0 'classes by templates, prompts in another order' parts dc-zeroshot --classes shuffled.dcs --templates 3 --names names \
+score 0 'classes by number, prompts in another order' parts dc-zeroshot --classes shuffled.dcs --prompts 3 --names names \
 	--per-class --tsv
 check 'the same table' cmp table by-names.tsv
-score 0 'for people' whole dc-zeroshot --classes prompts.dcs --templates 3 -v
+score 0 'for people' whole dc-zeroshot --classes prompts.dcs --prompts 3 -v
 said '^69 images, 7 classes, 21 prompts$' 'counts'
 said '1 without a label' 'says how many had no label'
-score 1 'templates that do not divide' parts dc-zeroshot --classes prompts.dcs --templates 4
-said '21 prompts are not a multiple of 4 templates' 'are an error'
-score 1 'names that do not fit' parts dc-zeroshot --classes prompts.dcs --templates 1 --names names
+score 1 'prompts that do not divide' parts dc-zeroshot --classes prompts.dcs --prompts 4
+said '21 prompts are not a multiple of 4' 'are an error'
+score 1 'names that do not fit' parts dc-zeroshot --classes prompts.dcs --prompts 1 --names names
 said 'names: 7 names for 21 classes' 'are an error'
-score 1 'a label without class' label dc-zeroshot --classes prompts.dcs --templates 3
+head -n 4 names >four
+score 1 'names that do not divide the prompts' parts dc-zeroshot --classes prompts.dcs --names four
+said '21 prompts do not divide among the 4 names of four' 'are an error'
+score 1 'a label without class' label dc-zeroshot --classes prompts.dcs --prompts 3
 said 'label 7, but there are 7 classes' 'is named'
-score 1 'no labels' unlabelled dc-zeroshot --classes prompts.dcs --templates 3
+score 1 'no labels' unlabelled dc-zeroshot --classes prompts.dcs --prompts 3
 py make line_twice >twice.dcs
 score 1 'a line that comes twice' parts dc-zeroshot --classes twice.dcs
 said 'twice.dcs: ' 'is an error'

@@ -21,7 +21,7 @@ void openblas_set_num_threads(int n);
 int openblas_get_parallel(void); /* 2: the OpenMP build */
 
 static struct {
-	const char *loop, *model, *freeze;
+	const char *loop, *model, *only, *freeze;
 	int64_t threads, read_ahead;
 	int by_value, verbose;
 } o = { .read_ahead = -1 };
@@ -29,6 +29,7 @@ static struct {
 static const struct dc_opt table[] = {
 	DC_OPT_STR("loop", 'l', &o.loop, "FIFO", "train: take parameters and d(features) from this FIFO"),
 	DC_OPT_STR("model", 'm', &o.model, "DIR", "encode only, with this model directory or run"),
+	DC_OPT_CHOICE("only", 0, &o.only, "images|captions", "encode only these of each frame"),
 	DC_OPT_STR("freeze", 0, &o.freeze, "LIST", "conv1, image, text or none; must be what the run's config says"),
 	DC_OPT_INT("read-ahead", 0, &o.read_ahead, 0, 1 << 20, "MB", "read this much of the next batch while waiting [one batch]"),
 	DC_OPT_FLAG("by-value", 0, &o.by_value, "put gradients into the frames, not into the shared file"),
@@ -122,7 +123,7 @@ encode_images(struct encode *e, struct dc_frame *f)
 }
 
 static int
-encode_texts(struct encode *e, struct dc_frame *f)
+encode_texts(struct encode *e, struct dc_frame *f, int counted)
 {
 	char key[32];
 	struct dc_tensor t;
@@ -134,24 +135,44 @@ encode_texts(struct encode *e, struct dc_frame *f)
 			return dc_frame_err(f, "%s: %s", key, dc_err());
 		key_of(key, sizeof key, "text_features", v);
 		dc_put_data(&e->body, key, DC_F32, 2, (int64_t[]){ t.shape[0], e->m.c.embed_dim }, e->enc->text_features[0]);
-		e->n += v || dc_frame_get(f, "image.0") ? 0 : (uint64_t)t.shape[0];
+		e->n += v || counted ? 0 : (uint64_t)t.shape[0];
 	}
 	return 0;
+}
+
+/* Does the frame have what is asked for, and is it asked for? The captions of views are no tokens yet. */
+static int
+wanted(struct dc_frame *f, const char *key, const char *what, const char *maker)
+{
+	if (o.only && strcmp(o.only, what) != 0)
+		return 0;
+	if (o.only && !dc_frame_get(f, key))
+		return dc_frame_err(f, "has no %s: %s makes it (--only %s)", key, maker, what);
+	return dc_frame_get(f, key) != NULL;
 }
 
 static int
 encode_frame(void *arg, struct dc_frame *f, struct dc_out *out)
 {
-	static const char *const more[] = { "caption_image", "line", "position", "part" };
+	static const char *const more[] = { "position", "part" }, *const of_captions[] = { "caption_image", "line" };
 	const struct dc_st_tensor *scale;
 	struct encode *e = arg;
+	int images, captions;
 
-	DC_TRY(encode_images(e, f));
-	DC_TRY(encode_texts(e, f));
+	DC_TRY(images = wanted(f, "image.0", "images", "dc-augment"));
+	DC_TRY(captions = wanted(f, "token.0", "captions", "dc-tokenize"));
+	if (!images && !captions)
+		return dc_frame_err(f, "has neither image.0 nor token.0: nothing to encode");
+	if (images)
+		DC_TRY(encode_images(e, f));
+	if (captions)
+		DC_TRY(encode_texts(e, f, images));
 	for (int i = 0; i < N_CARRIED; i++)
 		dc_put_copy(&e->body, f, carried[i]);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 2; i++)
 		dc_put_copy(&e->body, f, more[i]);
+	for (int i = 0; captions && i < 2; i++)
+		dc_put_copy(&e->body, f, of_captions[i]);
 	scale = dc_st_find(&e->m.st, "logit_scale");
 	dc_put_double(&e->body, "logit_scale", *(const float *)scale->data);
 	e->frames++;
@@ -172,7 +193,7 @@ weights_of(const struct dc_param *p, int n, const struct dc_st *w)
 static int
 encode_only(void)
 {
-	static const struct dc_filter filter[] = { { "batch", encode_frame }, { NULL, NULL } };
+	static const struct dc_filter filter[] = { { "batch", encode_frame }, { "views", encode_frame }, { NULL, NULL } };
 	struct encode e = { 0 };
 	struct dc_weight *w;
 	struct dc_param *p;
@@ -925,6 +946,8 @@ main(int argc, char **argv)
 		dc_die_usage("give --loop to train in a ring or --model to encode");
 	if (o.model && (o.freeze || o.by_value || o.read_ahead >= 0))
 		dc_die_usage("--freeze, --by-value and --read-ahead belong to --loop");
+	if (o.loop && o.only)
+		dc_die_usage("--only belongs to --model");
 	use_threads();
 	return o.loop ? train() : encode_only();
 }

@@ -1,21 +1,32 @@
 /* SPDX-License-Identifier: MIT */
-/* dc-zeroshot: features of class prompts and of labelled images -> zero-shot accuracy. */
+/* dc-zeroshot: class names and templates -> prompts; features of prompts and of labelled images -> zero-shot accuracy. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/opts.h"
+#include "nn/blas.h"
+#include "score/accuracy.h"
+#include "score/prompts.h"
 #include "score/rows.h"
 #include "score/zeroshot.h"
 
-static struct opts { const char *classes, *names; int64_t templates; int per_class, tsv, verbose; } o;
+static struct opts {
+	const char *classes, *names, *templates, *confusion;
+	int64_t prompts;
+	int write_prompts, same_names, per_class, tsv, verbose;
+} o;
 
 static const struct dc_opt options[] = {
-	DC_OPT_STR("classes", 'c', &o.classes, "FILE", "features of the class prompts, a stored stream"),
-	DC_OPT_INT("templates", 0, &o.templates, 1, 1 << 20, "N",
+	DC_OPT_STR("names", 'n', &o.names, "FILE", "names of the classes, one a line, in the order of the labels"),
+	DC_OPT_FLAG("write-prompts", 'w', &o.write_prompts, "print the prompts of each name, one a line, and stop"),
+	DC_OPT_STR("templates", 0, &o.templates, "FILE", "for the prompts: lines with {} for the name [seven of our own]"),
+	DC_OPT_STR("classes", 'c', &o.classes, "FILE", "score: features of the class prompts, a stored stream"),
+	DC_OPT_INT("prompts", 0, &o.prompts, 1, 1 << 20, "N",
 	    "consecutive prompts of one class (default: prompts / names, or 1)"),
-	DC_OPT_STR("names", 0, &o.names, "FILE", "names of the classes, one a line"),
+	DC_OPT_FLAG("same-names", 0, &o.same_names, "let several classes have one name"),
+	DC_OPT_STR("confusion", 0, &o.confusion, "FILE", "write the confusion matrix here, tab-separated"),
 	DC_OPT_FLAG("per-class", 0, &o.per_class, "also print every class"),
 	DC_OPT_FLAG("tsv", 't', &o.tsv, "tab-separated values, shares as numbers in [0,1]"),
 	DC_OPT_VERBOSE(&o.verbose),
@@ -23,39 +34,116 @@ static const struct dc_opt options[] = {
 };
 
 struct zeroshot {
-	struct dc_rows prompt, image;
-	struct dc_ints line, label;
-	char *text, **name; int64_t n_names;
-	dc_real *cls; int64_t K;
-	struct dc_place *place;
-	int64_t *best;
-	int64_t unlabelled;
+	struct dc_lines name;
+	struct dc_rows prompt;      /* of all classes */
+	struct dc_ints line;
+	dc_real *cls; int64_t K;    /* [K,D] */
+	struct dc_rows image;       /* of one frame */
+	struct dc_ints label;
+	struct dc_place *place; int64_t *best, room; /* of its images */
+	struct dc_cases cases;      /* of all labelled images */
+	int64_t images, frames;
 };
+
+static void
+check_opts(int operands, char **argv)
+{
+	if (operands)
+		dc_die_usage("unexpected argument '%s': features come on standard input", argv[0]);
+	if (!o.classes == !o.write_prompts)
+		dc_die_usage("give --classes FILE to score, or --write-prompts to make prompts");
+	if (o.write_prompts && !o.names)
+		dc_die_usage("--write-prompts needs --names FILE");
+	if (o.write_prompts && (o.confusion || o.per_class || o.tsv || o.prompts))
+		dc_die_usage("--confusion, --per-class, --tsv and --prompts belong to --classes");
+	if (o.classes && o.templates)
+		dc_die_usage("--templates belongs to --write-prompts: the features of --classes are made already");
+}
+
+/* --- prompts --- */
+
+static int
+write_prompts(struct zeroshot *s)
+{
+	struct dc_lines template;
+
+	if (!o.templates)
+		dc_templates_own(&template);
+	else if (dc_templates_read(&template, o.templates) < 0)
+		dc_die("%s", dc_err());
+	for (int64_t k = 0; k < s->name.n && !ferror(stdout); k++) {
+		for (int64_t p = 0; p < template.n; p++) {
+			char *prompt = dc_prompt(template.line[p], s->name.line[k]);
+			puts(prompt);
+			free(prompt);
+		}
+	}
+	if (dc_fshut(stdout, "<stdout>") < 0)
+		dc_die("%s", dc_err());
+	if (o.verbose)
+		fprintf(stderr, "%s: %lld names, %lld templates\n", dc_progname, (long long)s->name.n, (long long)template.n);
+	dc_lines_free(&template);
+	return DC_EXIT_OK;
+}
 
 /* --- reading --- */
 
 static int
 take_prompts(struct zeroshot *s, struct dc_frame *f)
 {
+	const int64_t before = s->prompt.n;
 	int64_t n, k;
 
+	if (!dc_frame_get(f, "text_features.0"))
+		return dc_frame_err(f, "no prompts: it has no text_features.0");
 	DC_TRY(n = dc_rows_take(&s->prompt, f, "text_features.0"));
+	if (!dc_frame_get(f, "line")) {
+		for (int64_t i = 0; i < n; i++)
+			dc_ints_add(&s->line, before + i + 1);
+		return 0;
+	}
 	DC_TRY(k = dc_ints_take(&s->line, f, "line"));
 	return n == k ? 0 : dc_frame_err(f, "%lld line numbers for %lld prompts", (long long)k, (long long)n);
 }
 
 static int
-take_images(struct zeroshot *s, struct dc_frame *f)
+check_labels(const struct zeroshot *s, struct dc_frame *f, int64_t n)
 {
-	int64_t n, k;
-
-	DC_TRY(n = dc_rows_take(&s->image, f, "image_features.0"));
-	DC_TRY(k = dc_ints_take(&s->label, f, "label"));
-	if (n != k)
-		return dc_frame_err(f, "%lld labels for %lld images", (long long)k, (long long)n);
-	for (int64_t i = s->label.n - n; i < s->label.n; i++)
+	if (s->label.n != n)
+		return dc_frame_err(f, "%lld labels for %lld images", (long long)s->label.n, (long long)n);
+	for (int64_t i = 0; i < n; i++)
 		if (s->label.p[i] >= s->K)
 			return dc_frame_err(f, "label %lld, but there are %lld classes", (long long)s->label.p[i], (long long)s->K);
+	return 0;
+}
+
+/* A frame's images, scored at once. Where it has no labels, none of its images has one. */
+static int
+take_images(struct zeroshot *s, struct dc_frame *f)
+{
+	int64_t n;
+
+	s->image.n = s->label.n = 0;
+	s->frames++;
+	if (!dc_frame_get(f, "image_features.0"))
+		return dc_frame_err(f, "no images: it has no image_features.0");
+	DC_TRY(n = dc_rows_take(&s->image, f, "image_features.0"));
+	s->images += n;
+	if (n && s->image.D != s->prompt.D)
+		return dc_frame_err(f, "image features of %d columns, prompts of %d", s->image.D, s->prompt.D);
+	if (!dc_frame_get(f, "label"))
+		return 0;
+	DC_TRY(dc_ints_take(&s->label, f, "label"));
+	DC_TRY(check_labels(s, f, n));
+	if (n > s->room) {
+		s->place = dc_xrealloc(s->place, (size_t)n, sizeof *s->place);
+		s->best = dc_xrealloc(s->best, (size_t)n, sizeof *s->best);
+		s->room = n;
+	}
+	dc_zeroshot(s->place, s->best, s->image.p, s->label.p, s->cls, n, s->K, s->image.D);
+	for (int64_t i = 0; i < n; i++)
+		if (s->place[i].own)
+			dc_cases_add(&s->cases, &s->place[i], s->label.p[i], s->best[i]);
 	return 0;
 }
 
@@ -78,6 +166,8 @@ read_stream(struct zeroshot *s, int fd, const char *name, int (*take)(struct zer
 	return status;
 }
 
+/* --- classes --- */
+
 /* Prompts into the order of their line numbers, which must be 1 .. n, each once. */
 static void
 sort_prompts(struct zeroshot *s)
@@ -99,28 +189,42 @@ sort_prompts(struct zeroshot *s)
 	s->prompt.p = p;
 }
 
-static void
-read_names(struct zeroshot *s)
+/* How many prompts each class has, which must divide them. */
+static int64_t
+prompts_of_a_class(const struct zeroshot *s)
 {
-	size_t n;
+	const int64_t n = s->prompt.n;
 
-	if (!o.names)
-		return;
-	if (dc_slurp(o.names, 1 << 26, &s->text, &n) < 0)
-		dc_die("%s", dc_err());
-	for (char *p = s->text; *p; ) {
-		char *eol = strchrnul(p, '\n');
-		s->name = dc_xrealloc(s->name, s->n_names + 1, sizeof *s->name);
-		s->name[s->n_names++] = p;
-		p = *eol ? eol + 1 : eol;
-		*eol = '\0';
+	if (o.prompts && n % o.prompts)
+		dc_die("%s: %lld prompts are not a multiple of %lld", o.classes, (long long)n, (long long)o.prompts);
+	if (o.prompts && o.names && n / o.prompts != s->name.n)
+		dc_die("%s: %lld names for %lld classes", o.names, (long long)s->name.n, (long long)(n / o.prompts));
+	if (o.names && n % s->name.n)
+		dc_die("%s: %lld prompts do not divide among the %lld names of %s", o.classes, (long long)n, (long long)s->name.n,
+		    o.names);
+	return o.prompts ? o.prompts : o.names ? n / s->name.n : 1;
+}
+
+static void
+make_classes(struct zeroshot *s)
+{
+	const int64_t P = prompts_of_a_class(s), D = s->prompt.D;
+
+	s->K = s->cases.K = s->prompt.n / P;
+	s->cls = dc_xcalloc((size_t)s->K * D, sizeof *s->cls);
+	dc_zeroshot_classes(s->cls, s->prompt.p, s->K, P, (int)D);
+	for (int64_t k = 0; k < s->K; k++) {
+		int64_t d = 0;
+		while (d < D && s->cls[k * D + d] == 0)
+			d++;
+		if (d == D)
+			dc_die("%s: the prompts of class %lld cancel: their mean is zero", o.classes, (long long)k);
 	}
 }
 
 static int
 read_classes(struct zeroshot *s)
 {
-	int64_t P = o.templates;
 	int fd = open(o.classes, O_RDONLY | O_CLOEXEC), status;
 
 	if (fd < 0)
@@ -132,85 +236,23 @@ read_classes(struct zeroshot *s)
 	if (s->prompt.n == 0)
 		dc_die("%s: no features of prompts among the frames", o.classes);
 	sort_prompts(s);
-	read_names(s);
-	if (P == 0)
-		P = s->n_names > 0 && s->prompt.n % s->n_names == 0 ? s->prompt.n / s->n_names : 1;
-	if (s->prompt.n % P != 0)
-		dc_die("%s: %lld prompts are not a multiple of %lld templates", o.classes, (long long)s->prompt.n, (long long)P);
-	s->K = s->prompt.n / P;
-	if (o.names && s->n_names != s->K)
-		dc_die("%s: %lld names for %lld classes", o.names, (long long)s->n_names, (long long)s->K);
-	s->cls = dc_xcalloc((size_t)s->K * s->prompt.D, sizeof *s->cls);
-	dc_zeroshot_classes(s->cls, s->prompt.p, s->K, P, s->prompt.D);
+	make_classes(s);
 	return DC_EXIT_OK;
 }
 
-/* --- scores --- */
-
-/* hit at k of every labelled image, and what guessing gives */
-static void
-top(const struct zeroshot *s, int64_t k, struct dc_share *r)
-{
-	double *x = dc_xcalloc(s->image.n, sizeof *x);
-	int64_t n = 0;
-
-	for (int64_t i = 0; i < s->image.n; i++)
-		if (s->place[i].own)
-			x[n++] = dc_place_hit(&s->place[i], k);
-	dc_share_of(r, x, n, k < s->K ? (double)k / (double)s->K : 1);
-	free(x);
-}
-
-/* Per class: images, share of them that are right, and the images given to it. */
-struct class_score { int64_t n, given; double hits; };
-
-static struct class_score *
-class_scores(const struct zeroshot *s)
-{
-	struct class_score *c = dc_xcalloc(s->K, sizeof *c);
-
-	for (int64_t i = 0; i < s->image.n; i++) {
-		if (!s->place[i].own)
-			continue;
-		c[s->label.p[i]].n++;
-		c[s->label.p[i]].hits += dc_place_hit(&s->place[i], 1);
-		c[s->best[i]].given++;
-	}
-	return c;
-}
-
-/* The mean over classes that have images; its standard error from the spread within each class. */
-static void
-class_mean(const struct zeroshot *s, const struct class_score *c, struct dc_share *r)
-{
-	double var = 0, guess = 0;
-
-	*r = (struct dc_share){ .chance = 1 / (double)s->K };
-	for (int64_t k = 0; k < s->K; k++) {
-		const double p = c[k].n ? c[k].hits / (double)c[k].n : 0;
-		if (!c[k].n)
-			continue;
-		r->n++;
-		r->value += p;
-		var += p * (1 - p) / (double)c[k].n;
-		guess += r->chance * (1 - r->chance) / (double)c[k].n;
-	}
-	r->value /= (double)r->n;
-	r->se = sqrt(var) / (double)r->n;
-	r->z = (r->value - r->chance) / (sqrt(guess) / (double)r->n);
-}
+/* --- the table --- */
 
 static void
-print_share(const char *what, const struct dc_share *r)
+print_share(const char *what, const char *name, const struct dc_share *r)
 {
 	if (o.tsv)
-		printf("%s\t%.6f\t%.6f\t%.6f\t%.2f\t%lld\n", what, r->value, r->se, r->chance, r->z, (long long)r->n);
+		printf("%s\t%.6f\t%.6f\t%.6f\t%.2f\t%lld\n", name, r->value, r->se, r->chance, r->z, (long long)r->n);
 	else
 		printf("%-16s %7.2f %% %9.2f %9.2f %9.1f\n", what, 100 * r->value, 100 * r->se, 100 * r->chance, r->z);
 }
 
 static void
-print_classes(const struct zeroshot *s, const struct class_score *c)
+print_classes(const struct zeroshot *s, const struct dc_class *c)
 {
 	char number[32];
 
@@ -218,7 +260,7 @@ print_classes(const struct zeroshot *s, const struct class_score *c)
 	for (int64_t k = 0; k < s->K; k++) {
 		const double p = c[k].n ? c[k].hits / (double)c[k].n : NAN;
 		snprintf(number, sizeof number, "%lld", (long long)k);
-		printf(o.tsv ? "%s\t%lld\t%.6f\t%lld\n" : "%-24s %8lld %7.2f %% %8lld\n", s->name ? s->name[k] : number,
+		printf(o.tsv ? "%s\t%lld\t%.6f\t%lld\n" : "%-24s %8lld %7.2f %% %8lld\n", s->name.n ? s->name.line[k] : number,
 		    (long long)c[k].n, o.tsv ? p : 100 * p, (long long)c[k].given);
 	}
 }
@@ -226,22 +268,22 @@ print_classes(const struct zeroshot *s, const struct class_score *c)
 static void
 print_all(const struct zeroshot *s)
 {
-	struct class_score *c = class_scores(s);
+	struct dc_class *c = dc_accuracy_classes(&s->cases);
 	struct dc_share r;
 
 	if (o.tsv)
-		printf("score\tvalue\tstandard_error\tchance\tz\tn\n");
+		printf("name\tvalue\tstandard_error\tchance\tz\tn\n");
 	else
-		printf("%lld images, %lld classes, %lld prompts\n%-16s %9s %9s %9s %9s\n", (long long)(s->image.n - s->unlabelled),
+		printf("%lld images, %lld classes, %lld prompts\n%-16s %9s %9s %9s %9s\n", (long long)s->cases.n,
 		    (long long)s->K, (long long)s->prompt.n, "", "", "std.err.", "chance", "z");
-	top(s, 1, &r);
-	print_share("top-1", &r);
+	dc_accuracy_top(&r, &s->cases, 1);
+	print_share("top-1", "top-1", &r);
 	if (s->K > 5) {
-		top(s, 5, &r);
-		print_share("top-5", &r);
+		dc_accuracy_top(&r, &s->cases, 5);
+		print_share("top-5", "top-5", &r);
 	}
-	class_mean(s, c, &r);
-	print_share("mean per class", &r);
+	dc_accuracy_mean(&r, c, s->K);
+	print_share("mean per class", "mean_per_class", &r);
 	if (o.per_class)
 		print_classes(s, c);
 	free(c);
@@ -249,32 +291,37 @@ print_all(const struct zeroshot *s)
 		dc_die("%s", dc_err());
 }
 
-static void
+static int
 score(struct zeroshot *s)
 {
-	for (int64_t i = 0; i < s->label.n; i++)
-		s->unlabelled += s->label.p[i] < 0;
-	if (s->image.n == s->unlabelled)
-		dc_die("<stdin>: no image with a label");
-	if (s->image.D != s->prompt.D)
-		dc_die("<stdin>: image features of %d columns, prompts of %d", s->image.D, s->prompt.D);
-	s->place = dc_xcalloc(s->image.n, sizeof *s->place);
-	s->best = dc_xcalloc(s->image.n, sizeof *s->best);
-	dc_zeroshot(s->place, s->best, s->image.p, s->label.p, s->cls, s->image.n, s->K, s->image.D);
+	int status = read_classes(s);
+
+	if (status == DC_EXIT_OK)
+		status = read_stream(s, STDIN_FILENO, "<stdin>", take_images);
+	if (status != DC_EXIT_OK)
+		return status;
+	if (s->images == 0)
+		dc_die("<stdin>: no features of images among the frames");
+	if (s->cases.n == 0)
+		dc_die("<stdin>: none of the %lld images has a label (a .cls file beside it in the shard)", (long long)s->images);
+	if (o.confusion && dc_confusion_write(o.confusion, &s->cases, s->name.line) < 0)
+		dc_die("%s", dc_err());
+	print_all(s);
+	return DC_EXIT_OK;
 }
 
 static void
 free_all(struct zeroshot *s)
 {
+	dc_lines_free(&s->name);
 	free(s->prompt.p);
-	free(s->image.p);
 	free(s->line.p);
-	free(s->label.p);
-	free(s->text);
-	free(s->name);
 	free(s->cls);
+	free(s->image.p);
+	free(s->label.p);
 	free(s->place);
 	free(s->best);
+	dc_cases_free(&s->cases);
 }
 
 int
@@ -285,21 +332,17 @@ main(int argc, char **argv)
 	int status, first;
 
 	dc_main_init("dc-zeroshot");
-	first = dc_opts_parse(argc, argv, "--classes FILE [options] <features", "scores zero-shot classification", options);
-	if (first < argc)
-		dc_die_usage("unexpected argument '%s': features come on standard input", argv[first]);
-	if (!o.classes)
-		dc_die_usage("--classes FILE is missing");
+	dc_blas_start(argv);
+	first = dc_opts_parse(argc, argv, "--names FILE --write-prompts | --classes FILE [options] <features",
+	    "makes class prompts, and scores zero-shot classification", options);
+	check_opts(argc - first, argv + first);
 	start = dc_seconds();
-	if ((status = read_classes(&s)) == DC_EXIT_OK)
-		status = read_stream(&s, STDIN_FILENO, "<stdin>", take_images);
-	if (status == DC_EXIT_OK) {
-		score(&s);
-		print_all(&s);
-		if (o.verbose)
-			fprintf(stderr, "%s: %lld images, %lld without a label, %lld classes, %.2f s\n", dc_progname,
-			    (long long)s.image.n, (long long)s.unlabelled, (long long)s.K, dc_seconds() - start);
-	}
+	if (o.names && dc_names_read(&s.name, o.names, o.same_names) < 0)
+		dc_die("%s", dc_err());
+	status = o.write_prompts ? write_prompts(&s) : score(&s);
+	if (status == DC_EXIT_OK && o.classes && o.verbose)
+		fprintf(stderr, "%s: %lld images, %lld without a label, %lld classes, %.2f s\n", dc_progname, (long long)s.images,
+		    (long long)(s.images - s.cases.n), (long long)s.K, dc_seconds() - start);
 	free_all(&s);
 	return status;
 }

@@ -22,17 +22,48 @@ dc_place_rank(const struct dc_place *p)
 }
 
 void
+dc_share_of_groups(struct dc_share *s, const double *sum, const int64_t *count, int64_t n, double chance)
+{
+	double total = 0, m = 0, var = 0;
+
+	for (int64_t i = 0; i < n; i++) {
+		total += sum[i];
+		m += count ? (double)count[i] : 1;
+	}
+	*s = (struct dc_share){ .n = n, .chance = chance, .value = total / m };
+	for (int64_t i = 0; i < n; i++) {
+		const double d = sum[i] - s->value * (count ? (double)count[i] : 1);
+		var += d * d;
+	}
+	s->se = n > 1 ? sqrt(var * (double)n / (double)(n - 1)) / m : NAN;
+	s->guess = sqrt(chance * (1 - chance) / (double)n);
+	s->z = s->guess > 0 ? (s->value - chance) / s->guess : 0;   /* nothing to guess: all candidates are among the first k */
+}
+
+void
 dc_share_of(struct dc_share *s, const double *score, int64_t n, double chance)
 {
-	double sum = 0, var = 0;
+	dc_share_of_groups(s, score, NULL, n, chance);
+}
 
-	for (int64_t i = 0; i < n; i++)
-		sum += score[i];
-	*s = (struct dc_share){ .n = n, .chance = chance, .value = sum / (double)n };
-	for (int64_t i = 0; i < n; i++)
-		var += (score[i] - s->value) * (score[i] - s->value);
-	s->se = n > 1 ? sqrt(var / (double)(n - 1) / (double)n) : NAN;
-	s->z = (s->value - chance) / sqrt(chance * (1 - chance) / (double)n);
+void
+dc_share_add(struct dc_share *sum, const struct dc_share *s)
+{
+	sum->value += s->value;
+	sum->chance += s->chance;
+	sum->se += s->se * s->se;
+	sum->guess += s->guess * s->guess;
+	sum->n += s->n;
+}
+
+void
+dc_share_divide(struct dc_share *sum, int64_t folds)
+{
+	sum->value /= (double)folds;
+	sum->chance /= (double)folds;
+	sum->se = sqrt(sum->se) / (double)folds;
+	sum->guess = sqrt(sum->guess) / (double)folds;
+	sum->z = sum->guess > 0 ? (sum->value - sum->chance) / sum->guess : 0;
 }
 
 static int

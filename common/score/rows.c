@@ -18,8 +18,10 @@ check_rows(const struct dc_rows *r, struct dc_frame *f, const char *key, const s
 
 	if (!x && t->n)
 		return dc_frame_err(f, "%s: by reference, must be by value", key);
-	if (t->n && (t->shape[1] > 1 << 20 || (r->n && t->shape[1] != r->D)))
-		return dc_frame_err(f, "%s: %lld columns, wanted %d", key, (long long)t->shape[1], r->D);
+	if (t->n && t->shape[1] > 1 << 20)
+		return dc_frame_err(f, "%s: %lld columns, at most %d are taken", key, (long long)t->shape[1], 1 << 20);
+	if (t->n && r->n && t->shape[1] != r->D)
+		return dc_frame_err(f, "%s: %lld columns, wanted %d as before", key, (long long)t->shape[1], r->D);
 	for (size_t i = 0; i < t->n; i++)
 		if (!isfinite(x[i]))
 			return dc_frame_err(f, "%s: row %zu is not finite", key, i / (size_t)t->shape[1]);
@@ -31,6 +33,7 @@ dc_rows_take(struct dc_rows *r, struct dc_frame *f, const char *key)
 {
 	struct dc_tensor t;
 	dc_real *norm;
+	int64_t zero = -1;
 
 	DC_TRY(dc_frame_tensor(f, key, DC_REAL_TYPE, 2, &t));
 	DC_TRY(check_rows(r, f, key, &t));
@@ -41,7 +44,11 @@ dc_rows_take(struct dc_rows *r, struct dc_frame *f, const char *key)
 	r->p = dc_xrealloc(r->p, r->cap, r->D * sizeof *r->p);
 	norm = dc_xaligned(t.shape[0], sizeof *norm);
 	dc_unit_forward(r->p + r->n * r->D, norm, t.data, (int)t.shape[0], r->D);
+	for (int64_t i = t.shape[0] - 1; i >= 0; i--)
+		zero = norm[i] > 0 ? zero : i;
 	free(norm);
+	if (zero >= 0)
+		return dc_frame_err(f, "%s: row %lld is all zeros and has no direction", key, (long long)zero);
 	r->n += t.shape[0];
 	return t.shape[0];
 }

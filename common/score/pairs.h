@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* Images and their captions, gathered from the frames of a features stream. */
+#ifndef DC_SCORE_PAIRS_H
+#define DC_SCORE_PAIRS_H
+
+#include "score/rows.h"
+
+struct dc_pairs {
+	struct dc_rows image, text;   /* unit rows [N,D], [C,D] */
+	struct dc_ints owner;         /* [C] the image of each caption, in [0,N) */
+	struct dc_ints id;            /* [N], or empty */
+	uint64_t frames;
+};
+
+/* Append image_features.0, text_features.0, caption_image and id of a features frame. 0, or -1 with a message. */
+int dc_pairs_take(struct dc_pairs *p, struct dc_frame *f) DC_MUST_USE;
+
+/* Captions into the order of their images, those of one image staying in theirs, and at most `most` of each image kept
+ * (0: all). -1 with a message: nothing there, an image that comes twice, an image with fewer than `most`. */
+int dc_pairs_arrange(struct dc_pairs *p, int64_t most) DC_MUST_USE;
+
+void dc_pairs_free(struct dc_pairs *p);
+
+#endif
