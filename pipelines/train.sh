@@ -49,7 +49,7 @@ grad-clip       |           |X       clip gradients to this global norm
 ema             |           |X       keep a moving average of the weights with this decay
 nan             |           |WHAT    stop or skip when a gradient is not finite
 '
-flags='keep-encoded strict by-value accept-numerics override'
+flags='exif keep-encoded strict by-value accept-numerics override'
 
 usage() {
 	echo "usage: $me --data SHARDS --run DIR [options]"
@@ -60,6 +60,7 @@ usage() {
 		[ -z "$name" ] || printf '  --%-14s %s%s\n' "$name" "$help" "${default:+ [$default]}"
 	done <<<"$options"
 	cat <<-'END'
+	  --exif           turn images upright, as their EXIF orientation says
 	  --keep-encoded   pass encoded images to dc-augment, which decodes them
 	  --strict         a damaged shard fails the run
 	  --by-value       parameters and gradients inside the frames, not in shared memory
@@ -222,7 +223,7 @@ compose() { # compose POSITION: the six commands of the ring
 	[ -z "${opt[steps]}" ] || args+=(--steps "${opt[steps]}")
 	[ -n "${opt[steps]}" ] || args+=(--epochs "${opt[epochs]:-1}")
 	pass shuffle tail captions rejects
-	flag strict keep-encoded
+	flag strict exif keep-encoded
 	decode=("${args[@]}" "${data[@]}" ${verbose[@]+"${verbose[@]}"} "${shards[@]}")
 	args=(dc-augment --recipe "${opt[recipe]:-${opt[method]}}" --size "${opt[size]}" --seed "${opt[seed]}" -j "${opt[data-threads]}")
 	pass eda wordnet max-pixels

@@ -171,6 +171,22 @@ dc-decode "$S" 2>err | frames pixels dec
 check 'or their pixels' sh -c "printf 'P6 7 5 255\n' | cmp -n 11 - dec/m3.ppm"
 is "$(col 5 | wc -w)" 26 'a header that is too large is refused there too'
 
+# --- EXIF ---
+mkdir asis upright
+dc-decode turned.tar 2>err | frames pixels asis
+dc-decode --exif turned.tar 2>err | frames pixels upright
+heads() { for f in "$1"/*.ppm; do head -n 1 "$f" | cut -d' ' -f2,3; done | paste -sd, -; }
+is "$(heads asis)" '4 2,4 2,4 2,4 2,4 2,4 2,4 2,4 2,4 2,4 2' 'an orientation in EXIF is ignored'
+is "$(heads upright)" '4 2,4 2,4 2,4 2,4 2,2 4,2 4,2 4,2 4,4 2' 'and applied with --exif'
+is "$(cksum <asis/9.ppm) $(cksum <upright/1.ppm)" "$(cksum <upright/0.ppm) $(cksum <asis/1.ppm)" 'where it makes sense'
+is "$(cksum upright/*.ppm | cut -d' ' -f1 | sort -u | wc -l)" 8 'eight images'
+reversed=$(tail -c 24 asis/3.ppm | od -An -v -tx1 -w3 | tac | paste -sd ' ' - | tr -s ' ')
+is "$(tail -c 24 upright/3.ppm | od -An -v -tx1 -w3 | paste -sd ' ' - | tr -s ' ')" "$reversed" 'half a turn reverses the pixels'
+dc-decode --exif turned.tar 2>err | dc-augment --recipe eval --size 5 >decoded.dcs 2>>err
+dc-decode --exif --keep-encoded turned.tar 2>>err | dc-augment --recipe eval --size 5 >encoded.dcs 2>>err
+check 'the same views come of encoded images' cmp decoded.dcs encoded.dcs
+dc-decode turned.tar 2>err | dc-augment --recipe eval --size 5 | cmp -s - decoded.dcs; [ $? -eq 1 ]; ok $? 'which without --exif differ'
+
 # --- rejects ---
 dc-decode --epochs 2 --batch 8 --rejects rej.tsv "$S" >stream 2>err
 is "$(awk -F'\t' 'NR > 1 { print $1, $2, $4 }' rej.tsv | sed 's/: .*//' | sort | paste -sd, -)" \

@@ -12,6 +12,7 @@
 #include "base/progress.h"
 #include "base/rng.h"
 #include "base/util.h"
+#include "data/exif.h"
 #include "data/image.h"
 #include "data/plan.h"
 #include "data/reader.h"
@@ -24,7 +25,7 @@ enum { PART_BYTES = 256 << 20 /* of images in a part, where it has more than one
 static struct {
 	int64_t batch, epochs, steps, shuffle, seed, rank, world, skip, jobs, max_pixels;
 	const char *caption, *captions, *image, *tail, *rejects;
-	int count, keep_encoded, strict, verbose;
+	int count, exif, keep_encoded, strict, verbose;
 } o = { .batch = 64, .epochs = 1, .world = 1, .max_pixels = 25000000, .caption = "txt", .captions = "draw",
 	.image = "jpg,jpeg,png,webp", .tail = "carry" };
 
@@ -39,6 +40,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_STR("caption", 0, &o.caption, "SOURCE,...", "where captions are: EXT or json:KEY, the first that gives one"),
 	DC_OPT_CHOICE("captions", 0, &o.captions, "draw|first|all", "of several captions: one drawn for each epoch, the first, all"),
 	DC_OPT_STR("image", 0, &o.image, "EXT,...", "extensions of images"),
+	DC_OPT_FLAG("exif", 0, &o.exif, "turn images upright, as their EXIF orientation says"),
 	DC_OPT_FLAG("keep-encoded", 'k', &o.keep_encoded, "send the images as they are; dc-augment decodes them"),
 	DC_OPT_INT("max-pixels", 0, &o.max_pixels, 1, 300000000, "N", "refuse larger images, before decoding"),
 	DC_OPT_INT("rank", 0, &o.rank, 0, 1 << 20, "N", "this process among --world: takes the slots i with i mod world = rank"),
@@ -162,6 +164,8 @@ decode(void *arg, size_t i)
 
 	if (!t->why && dc_image_decode(t->sample->image, t->sample->image_bytes, o.max_pixels, &t->image) < 0)
 		t->why = dc_xstrdup(dc_err());
+	else if (!t->why && o.exif)
+		dc_image_turn(&t->image, dc_exif_orientation(t->sample->image, t->sample->image_bytes));
 }
 
 static size_t
@@ -285,6 +289,8 @@ send_part(struct run *r, struct item *item, size_t n, int64_t i, int64_t n_parts
 	put_images(r, good, n_good);
 	put_captions(r, good, n_good);
 	put_labels(r, good, n_good);
+	if (o.exif && o.keep_encoded)
+		dc_put_bool(&r->body, "exif", 1);
 	dc_put_int(&r->body, "position", r->batch + 1);
 	dc_put_part(&r->body, i, n_parts);
 	r->n.out += n_good;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/rng.h"
-#include "data/image.h"
+#include "data/exif.h"
 
 enum { CAPTION_VIEW_BITS = 8 };
 
@@ -50,6 +50,7 @@ struct part {
 	struct dc_body *body;
 	size_t n;                          /* samples that came */
 	int encoded;                       /* some images are still encoded */
+	int exif;                          /* and are to be turned upright */
 	struct sample *sample;             /* (n) */
 	const uint64_t *id; const int32_t *epoch; const struct dc_str *key;
 	size_t n_captions; const struct dc_str *caption; const int32_t *caption_image;
@@ -109,7 +110,9 @@ take_images(struct part *p, struct dc_frame *f)
 	if (n_keys != p->n)
 		return dc_frame_err(f, "%zu images and %zu keys", p->n, n_keys);
 	p->sample = dc_xcalloc(p->n, sizeof *p->sample);
-	p->encoded = 0;
+	p->encoded = p->exif = 0;
+	if (dc_frame_get(f, "exif"))
+		DC_TRY(dc_frame_bool(f, "exif", &p->exif));
 	for (size_t i = 0; i < p->n; i++)
 		DC_TRY(take_image(p, f, i, &array->via.array.ptr[i]));
 	return 0;
@@ -162,6 +165,17 @@ make_view(struct part *p, size_t i, int v, struct dc_raster image)
 		p->sample[i].error = dc_xstrdup(dc_err());
 }
 
+static int
+decode(const struct part *p, const struct dc_str *s, struct dc_image *im)
+{
+	const unsigned char *bytes = (const unsigned char *)s->p;
+
+	DC_TRY(dc_image_decode(bytes, s->n, p->a->max_pixels, im));
+	if (p->exif)
+		dc_image_turn(im, dc_exif_orientation(bytes, s->n));
+	return 0;
+}
+
 /* Item: a view of a sample, or where images are still encoded all views of a sample, so that it is decoded once. */
 static void
 make_views(void *arg, size_t item)
@@ -175,7 +189,7 @@ make_views(void *arg, size_t item)
 		make_view(p, i, (int)(item % views), s->image);
 		return;
 	}
-	if (s->is_encoded && dc_image_decode((const unsigned char *)s->encoded.p, s->encoded.n, p->a->max_pixels, &im) < 0)
+	if (s->is_encoded && decode(p, &s->encoded, &im) < 0)
 		s->error = dc_xstrdup(dc_err());
 	for (int v = 0; v < p->a->recipe.n_views && !s->error; v++)
 		make_view(p, i, v, s->is_encoded ? dc_raster(im.rgb, im.width, im.height) : s->image);

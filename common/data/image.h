@@ -13,7 +13,7 @@
  *         R = k - C k / 255 rounded, k = 255 - K, likewise G and B.
  *   PNG   palette and gray are expanded, 16 bits keep their high byte, alpha is dropped.
  *   WebP  alpha is dropped; an animation is refused.
- * An orientation in EXIF is not applied.
+ * An orientation in EXIF is not applied: see data/exif.h.
  *
  * Which JPEG files are refused: those that do not begin with FF D8 FF; whose precision is not 8 bits or process is
  * not one of the above; that have a reserved or temporary marker (FF 01 .. FF BF) before the first scan; that

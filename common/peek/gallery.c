@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/image.h"
+#include "data/exif.h"
 #include "peek/show.h"
 
 enum { WIDE_LINES = 2, KEY_MAX = 32, MAX_PIXELS = 25000000 };
@@ -92,12 +92,17 @@ write_text(struct dc_gallery *g, struct dc_frame *f, int view, const struct text
 /* --- pictures --- */
 
 static int
-show_encoded(struct dc_gallery *g, int view, const struct dc_tensor *t)
+show_encoded(struct dc_gallery *g, struct dc_frame *f, const struct dc_tensor *t)
 {
 	struct dc_image im = { 0 };
+	int exif = 0;
 
-	if (dc_image_decode(t->data, t->bytes, MAX_PIXELS, &im) == 0) /* else the picture stays empty: dc-augment will complain */
-		dc_sheet_image(&g->sheet, g->cells, view, im.rgb, im.height, im.width);
+	if (dc_frame_get(f, "exif"))
+		DC_TRY(dc_frame_bool(f, "exif", &exif));
+	if (dc_image_decode(t->data, t->bytes, MAX_PIXELS, &im) == 0) { /* else the picture stays empty: dc-augment will complain */
+		dc_image_turn(&im, exif ? dc_exif_orientation(t->data, t->bytes) : 1);
+		dc_sheet_image(&g->sheet, g->cells, 0, im.rgb, im.height, im.width);
+	}
 	dc_image_free(&im);
 	return 0;
 }
@@ -115,7 +120,7 @@ show_sample(struct dc_gallery *g, struct dc_frame *f, size_t i)
 	if (!t.data || t.type != DC_U8 || (t.ndim != 1 && (t.ndim != 3 || t.shape[2] != 3)))
 		return dc_frame_err(f, "image: not u8 [H,W,3] or encoded bytes");
 	if (t.ndim == 1)
-		return show_encoded(g, 0, &t);
+		return show_encoded(g, f, &t);
 	dc_sheet_image(&g->sheet, g->cells, 0, t.data, t.shape[0], t.shape[1]);
 	return 0;
 }

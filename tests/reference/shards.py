@@ -7,12 +7,14 @@ import tarfile
 import zlib
 
 
-def png(w, h, seed, claim=None):
-    """A PNG of w x h pixels; its header may claim another size."""
+def png(w, h, seed, claim=None, orientation=None):
+    """A PNG of w x h pixels; its header may claim another size, its EXIF an orientation."""
     rows = b"".join(b"\0" + bytes((seed * 7 + y * 5 + x * 3) % 256 for x in range(3 * w)) for y in range(h))
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", *(claim or (w, h)), 8, 2, 0, 0, 0))
+            + (chunk(b"eXIf", struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 274, 3, 1, orientation, 0, 0))
+               if orientation is not None else b"")
             + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
@@ -66,6 +68,10 @@ with tarfile.open("labels.tar", "w") as t:
         add(t, "%02d.txt" % n, b"text")
         if n == 0:
             add(t, "00.cls", b"5")
+with tarfile.open("turned.tar", "w") as t:
+    for n in range(10):
+        add(t, "%d.png" % n, png(4, 2, 9, orientation=n))
+        add(t, "%d.txt" % n, b"text")
 for name, form in (("pax", tarfile.PAX_FORMAT), ("gnu", tarfile.GNU_FORMAT)):
     with tarfile.open("names-%s.tar" % name, "w", format=form) as t:
         for key in ("caf\u00e9/\u65e5\u672c", "x" * 90 + "/" + "y" * 90, "\udcff"):
