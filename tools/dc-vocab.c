@@ -134,7 +134,7 @@ train(struct vocab *v)
 
 	if (words == 0)
 		dc_die("<stdin>: no words in %llu captions", (unsigned long long)v->captions);
-	if (merges < o.merges)
+	if (merges < o.merges && (dc_opts_given("merges") || dc_opts_given("size")))   /* small data are no surprise else */
 		dc_warn("%d merges instead of %lld: no further pair of symbols occurs twice", merges, (long long)o.merges);
 	if (dc_train_write(v->train, o.out) < 0)
 		dc_die("%s", dc_err());
