@@ -216,7 +216,8 @@ else
 	[ -z "${opt[vocab]}" ] || [ -f "$vocab" ] || die "--vocab $vocab: no such file"
 fi
 captions=(dc-decode --keep-encoded --captions all --tail short "${data[@]}" "${shards[@]}")
-learn=(dc-vocab --merges "${opt[merges]}")
+learn=(dc-vocab)
+[ "${opt[merges]}" = 8000 ] || learn+=(--merges "${opt[merges]}") # unasked, it is silent where small data give fewer
 
 compose() { # compose POSITION: the six commands of the ring
 	args=(dc-decode --batch "${opt[batch]}" --seed "${opt[seed]}" --skip "$1" -j "${opt[data-threads]}")
@@ -292,7 +293,7 @@ write_json >"$run/.run.json" && mv "$run/.run.json" "$run/run.json" || die "cann
 if [ -z "$begun" ]; then
 	[ -z "$stale" ] || rm -f "$run/bpe.txt.gz"
 	if [ ! -f "$vocab" ]; then
-		echo "$me: training a vocabulary of at most ${opt[merges]} merges on the captions" >&2
+		[ -n "$quiet" ] || echo "$me: learning a vocabulary from the captions" >&2
 		"${captions[@]}" | "${learn[@]}" --out "$run/.bpe.tmp" && mv "$run/.bpe.tmp" "$vocab" || die "no vocabulary"
 	fi
 	"${init[@]}" --vocab "$vocab" --out "$run" || die "no model"
@@ -317,9 +318,11 @@ tidy() { # the shared memory goes with the ring, whichever tool died
 # Only dc-step answers to signals: it gets what comes to us, besides what the terminal sends it.
 ring() {
 	trap '' INT TERM HUP
+	exec 7>&-
 	"${decode[@]}" | "${augment[@]}" | "${tokenize[@]}" | "${encode[@]}" | "${loss[@]}" |
-		bash -c 'echo $$ >"$1"; shift; exec "$@"' - "$tmp/pid" "${step[@]}"
+		bash -c 'echo $$ >"$1"; shift; exec "$@"' - "$tmp/pid" "${step[@]}" --lifeline 6
 	echo "${PIPESTATUS[*]}" >"$tmp/status"
+	! read -r -t 0 -u 6 || tidy # the pipe hung up: nobody else will
 }
 hears() { grep -q '^SigCgt:.*[4567cdef]...$' "/proc/$1/status"; } # it handles SIGTERM
 stop() { # dc-step may be starting still; a signal soon after another is the same one to it
@@ -333,6 +336,8 @@ stop() { # dc-step may be starting still; a signal soon after another is the sam
 stopping=
 trap 'stopping=1' INT TERM HUP
 
+# a pipe whose writing end is ours alone: it hangs up when we are gone, even killed, and dc-step then stops the ring
+mkfifo "$tmp/life" && exec 7<>"$tmp/life" 6<"$tmp/life" || exit 1
 rm -f "$tag"
 mkfifo "$tag" || die "cannot make $tag"
 # rows on a terminal would run into the progress line; they are in log.tsv

@@ -3,7 +3,7 @@
 # dc-step, driven through the frames of a ring by a stand-in for dc-encode and dc-loss.
 . "${0%/*}/lib.sh"
 need_python
-fake="timeout 30 $PYTHON $top/tests/reference/fake_encode.py"
+fake="timeout 120 $PYTHON $top/tests/reference/fake_encode.py"
 cat >arch.json <<'END'
 {"embed_dim": 8, "vision_cfg": {"image_size": 16, "layers": 1, "width": 16, "head_width": 8, "patch_size": 8},
  "text_cfg": {"context_length": 8, "vocab_size": 600, "width": 16, "heads": 2, "layers": 1}}
@@ -19,12 +19,12 @@ ring() { # ring RUN "FAKE'S OPTIONS" DC-STEP'S OPTIONS: statuses in $a (fake) an
 	d=$1 f=$2; shift 2
 	rm -f status
 	($fake --run "$d" $f 2>err.fake; echo $? >status) |
-	timeout 20 dc-step --run "$d" --loop "$d/loop" --lr 1e-2 --warmup 2 --steps 30 "$@" >rows 2>err
+	timeout 120 dc-step --run "$d" --loop "$d/loop" --lr 1e-2 --warmup 2 --steps 30 "$@" >rows 2>err
 	b=$? a=$(cat status)
 	cat err.fake >>err; cp err err.all
 }
 rows_of() { # rows_of RUN N: wait until its log has N lines
-	tries=100
+	tries=600
 	until [ -f "$1/log.tsv" ] && [ "$(wc -l <"$1/log.tsv")" -ge "$2" ] || [ $((tries -= 1)) -eq 0 ]; do sleep 0.1; done
 }
 # dc-step that leaves its process number in step.pid
@@ -34,7 +34,7 @@ rm -f asleep; echo $$ >step.pid; exec dc-step "$@"
 END
 chmod +x pid-step
 wait_for() { # wait_for FILE
-	tries=200
+	tries=600
 	until [ -s "$1" ] || [ $((tries -= 1)) -eq 0 ]; do sleep 0.1; done
 }
 ends() { # ends A B DESCRIPTION: the statuses of the last ring
@@ -169,20 +169,41 @@ kill -TERM "$(cat step.pid)"
 wait $job; ok $? 'signals that were ignored are caught all the same'
 
 begin u
-$fake --run u --until 1000 --sleep 4 --asleep asleep 2>err.fake | ./pid-step --run u --loop u/loop --lr 1e-2 --warmup 2 --steps 30 >rows 2>err.step &
+$fake --run u --until 1000 --sleep 100 --asleep asleep 2>err.fake | ./pid-step --run u --loop u/loop --lr 1e-2 --warmup 2 --steps 30 >rows 2>err.step &
 job=$!
 wait_for asleep   # a step is under way: its dfeatures are on the loop
 pid=$(cat step.pid)
-sleep 0.5; kill -INT "$pid"; sleep 1.2; kill -INT "$pid"
+tries=60   # the first is soon answered, and one that comes more than a second later is the second
+while kill -INT "$pid" && grep -q '^State:.[RSD]' "/proc/$pid/status" && [ $((tries -= 1)) -gt 0 ]; do sleep 0.4; done 2>/dev/null
 wait $job; [ $? -eq 130 ]; ok $? 'a second interrupt, later, kills it'
 check 'its shared memory is still there' test -e u/shm/gradients.safetensors
 ring u '--until 2'
 ends 0 0 'the next ring starts all the same'
 clean u 'and leaves nothing of either'
 
+# whoever holds the other end of the lifeline goes away
+begin life
+mkfifo line; exec 5<>line 6<line
+$fake --run life --until 1000 --sleep 0.05 2>err.fake 5>&- 6<&- |
+    ./pid-step --run life --loop life/loop --lr 1e-2 --warmup 2 --steps 30 --lifeline 6 >rows 2>err.step 5>&- &
+job=$!
+rows_of life 3
+exec 5>&-
+wait $job; ok $? 'a lifeline that hangs up stops it as a signal does'
+check 'which it says' grep -qx 'dc-step: whoever started this ring is gone: stopping' err.step
+[ ! -s err.fake ] && [ "$(tail -n 1 life/log.tsv | cut -f 1)" = "$(dc-step --run life --print step)" ]; ok $? 'after the step under way, with a checkpoint'
+clean life 'and nothing is left'
+begin alone
+mkfifo quiet
+run 0 'also before anybody has opened the loop' timeout 60 sh -c 'dc-step --run alone --loop alone/loop --lifeline 6 <>quiet'
+exec 6<&-
+run 2 'a lifeline that is not open' dc-step --run first --loop x --lifeline 17
+said 'lifeline 17: not a pipe that is open here' 'is named'
+run 2 'a file is no lifeline' sh -c 'dc-step --run first --loop x --lifeline 9 9<arch.json'
+
 begin w
 mkfifo rows.pipe; exec 4<>rows.pipe; head -c 61440 /dev/zero >&4   # room for the header, and nobody reads
-$fake --run w --until 1000 2>err.fake | timeout 20 ./pid-step --run w --loop w/loop --lr 1e-2 --warmup 2 --steps 30 >&4 2>err &
+$fake --run w --until 1000 2>err.fake | timeout 120 ./pid-step --run w --loop w/loop --lr 1e-2 --warmup 2 --steps 30 >&4 2>err &
 job=$!
 rows_of w 2
 sleep 0.3; kill -TERM "$(cat step.pid)"
@@ -215,18 +236,18 @@ check 'and comes to the same' diff -r q/latest r/latest
 
 # neighbours that are not there
 begin g
-got=0; sleep 0.3 | timeout 10 dc-step --run g --loop g/loop >out 2>err || got=$?
+got=0; sleep 0.3 | timeout 60 dc-step --run g --loop g/loop >out 2>err || got=$?
 [ "$got" -eq 3 ] && [ ! -s err ]; ok $? 'no reader ever opens the FIFO and stdin closes: 3, silently'
 clean g 'and nothing is left'
 (sleep 0.5; :) <g/loop &
-got=0; sleep 2 | timeout 10 dc-step --run g --loop g/loop >out 2>err || got=$?
+got=0; sleep 2 | timeout 60 dc-step --run g --loop g/loop >out 2>err || got=$?
 [ "$got" -eq 3 ] && [ ! -s err ]; ok $? 'the loop loses its reader: 3'
 wait
 begin h
-(sleep 0.1; $fake --run h --until 4 2>err.fake; echo $? >status) | timeout 20 dc-step --run h --loop h/loop --lr 1e-2 --warmup 2 --steps 30 2>err | :
+(sleep 0.1; $fake --run h --until 4 2>err.fake; echo $? >status) | timeout 120 dc-step --run h --loop h/loop --lr 1e-2 --warmup 2 --steps 30 2>err | :
 check 'a lost stdout ends only the rows' test "$(cat status) $(dc-step --run h --print step)" = '0 4'
 begin i
-(sleep 0.1; $fake --run i --until 4 2>err.fake; echo $? >status) | timeout 20 dc-step --run i --loop i/loop --lr 1e-2 --warmup 2 --steps 30 2>err >&-
+(sleep 0.1; $fake --run i --until 4 2>err.fake; echo $? >status) | timeout 120 dc-step --run i --loop i/loop --lr 1e-2 --warmup 2 --steps 30 2>err >&-
 check 'so does a closed one' test "$(cat status) $(dc-step --run i --print step)" = '0 4'
 
 # mistakes of the other side: one message each, and the run is as it was

@@ -22,17 +22,30 @@
 #include "store/shm.h"
 #include "stream/stream.h"
 
-enum { RETRY_MS = 20, ROW_MAX = 1024 };
+enum { RETRY_MS = 20, ROW_MAX = 1024, LIFELINE = 2 /* its place among the watched */ };
 static const double bn_momentum = 0.1;
 static const double second_signal_s = 1;   /* a signal within this time of the first is the same one, sent twice */
 
 static struct {
 	const char *run, *loop, *print, *nan;
 	double lr, lr_start, beta1, beta2, eps, weight_decay, grad_clip, ema;
-	int64_t warmup, steps, save_every, keep;
+	int64_t warmup, steps, save_every, keep, lifeline;
 	int accept_numerics, by_value, verbose;
 } o = { .nan = "stop", .lr = 1e-3, .lr_start = 1e-4, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-8, .weight_decay = 0.1,
-	.warmup = 2500, .save_every = 500 };
+	.warmup = 2500, .save_every = 500, .lifeline = -1 };
+
+/* Whatever the file system holds is always ready to be read: only a pipe tells that its writers are gone. */
+static int
+take_lifeline(void *dst, const char *name, const char *value)
+{
+	struct stat sb;
+	int64_t fd;
+
+	DC_TRY(dc_parse_int("--lifeline", value, 3, 1 << 20, &fd));
+	DC_CHECK(fstat((int)fd, &sb) == 0 && S_ISFIFO(sb.st_mode), "--%s %s: not a pipe that is open here", name, value);
+	*(int64_t *)dst = fd;
+	return 0;
+}
 
 static const struct dc_opt table[] = {
 	DC_OPT_STR("run", 0, &o.run, "RUN", "the run's directory"),
@@ -52,6 +65,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_CHOICE("nan", 0, &o.nan, "stop|skip", "what to do when a gradient is not finite"),
 	DC_OPT_FLAG("by-value", 0, &o.by_value, "send parameters inside the frames, no shared memory"),
 	DC_OPT_FLAG("accept-numerics", 0, &o.accept_numerics, "go on although OpenBLAS, processor or thread count changed"),
+	DC_OPT_CALL("lifeline", 0, take_lifeline, &o.lifeline, "FD", "stop when this pipe, open for reading, has no writer any more"),
 	DC_OPT_CHOICE("print", 0, &o.print, "position|step|config", "print this of the newest checkpoint and exit"),
 	DC_OPT_VERBOSE(&o.verbose),
 	DC_OPT_END
@@ -89,6 +103,13 @@ static struct ring {
 	double sent;                          /* when the parameters went out, s */
 	struct dc_progress progress;
 } r = { .shm.fd = -1, .loop.fd = -1, .row_fd = STDOUT_FILENO };
+
+static void
+clear_progress(void)
+{
+	if (r.progress.on)
+		fprintf(stderr, "\r\033[K");
+}
 
 /* --- signals --- */
 
@@ -131,6 +152,21 @@ catch_signals(void)
 		dc_die_errno("sigaction");
 }
 
+/* Whoever started the ring is gone, without having been able to say so: as on a signal. */
+static void
+check_lifeline(void)
+{
+	struct pollfd p = { (int)o.lifeline, 0, 0 };
+
+	if (o.lifeline < 0 || poll(&p, 1, 0) <= 0)
+		return;
+	clear_progress();
+	dc_warn("whoever started this ring is gone: stopping");
+	clock_gettime(CLOCK_MONOTONIC, &first_signal);
+	stopping = 1;
+	o.lifeline = r.in.watch[LIFELINE].fd = -1;
+}
+
 static void
 take_wake(void)
 {
@@ -138,6 +174,7 @@ take_wake(void)
 
 	while (read(wake[0], c, sizeof(c)) > 0)
 		;
+	check_lifeline();
 }
 
 /* --- the run --- */
@@ -319,13 +356,14 @@ header(char *row)
 static void
 write_row(const char *row)
 {
-	struct pollfd p[4] = { { r.row_fd, POLLOUT, 0 }, { STDIN_FILENO, 0, 0 }, { r.loop.fd, 0, 0 }, { wake[0], POLLIN, 0 } };
+	struct pollfd p[5] = { { r.row_fd, POLLOUT, 0 }, { STDIN_FILENO, 0, 0 }, { r.loop.fd, 0, 0 }, { wake[0], POLLIN, 0 },
+		{ (int)o.lifeline, 0, 0 } };
 	size_t n = strlen(row);
 
 	while (r.row_fd >= 0 && n) {
 		ssize_t k;
 
-		if (poll(p, 4, -1) < 0 && errno == EINTR)
+		if (poll(p, 5, -1) < 0 && errno == EINTR)
 			continue;
 		if (!p[0].revents)   /* a neighbour or a signal: the main loop will see it too */
 			return;
@@ -349,13 +387,6 @@ open_log(void)
 }
 
 static void
-clear_progress(void)
-{
-	if (r.progress.on)
-		fprintf(stderr, "\r\033[K");
-}
-
-static void
 show_progress(double lr, double rate)
 {
 	double now = dc_seconds(), each;
@@ -369,7 +400,7 @@ show_progress(double lr, double rate)
 	fprintf(stderr, DC_LINE_BEGIN "%s: step %llu", dc_progname, (unsigned long long)r.s.step);
 	if (o.steps)
 		fprintf(stderr, "/%lld", (long long)o.steps);
-	fprintf(stderr, " total %.4g lr %.3g %.3g pairs/s", r.p.total, lr, rate);
+	fprintf(stderr, " loss %.4g lr %.3g %.3g pairs/s", r.p.total, lr, rate);
 	if (o.steps > (int64_t)r.s.step) {
 		eta = (int64_t)(each * (double)(o.steps - (int64_t)r.s.step));
 		fprintf(stderr, ", ETA %lld:%02d", (long long)(eta / 60), (int)(eta % 60));
@@ -423,7 +454,7 @@ checkpoint(void)
 static int
 open_loop(void)
 {
-	struct pollfd p[2] = { { STDIN_FILENO, 0, 0 }, { wake[0], POLLIN, 0 } };
+	struct pollfd p[3] = { { STDIN_FILENO, 0, 0 }, { wake[0], POLLIN, 0 }, { (int)o.lifeline, 0, 0 } };
 	struct stat sb;
 	int fd;
 
@@ -434,11 +465,11 @@ open_loop(void)
 	while ((fd = open(o.loop, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {
 		if (errno != ENXIO && errno != EINTR)
 			dc_die_errno("%s", o.loop);
-		if (poll(p, 2, RETRY_MS) < 0)
+		if (poll(p, 3, RETRY_MS) < 0)
 			continue;
 		if (p[0].revents & (POLLHUP | POLLERR | POLLNVAL))
 			return DC_EXIT_NEIGHBOUR;
-		if (p[1].revents)
+		if (p[1].revents || p[2].revents)
 			return DC_EXIT_OK;   /* nothing has changed since the checkpoint */
 	}
 	if (dc_out_init(&r.loop, fd, o.loop) < 0)
@@ -948,6 +979,7 @@ main(int argc, char *argv[])
 		dc_in_init(&r.in, STDIN_FILENO, "<stdin>");
 		dc_in_watch(&r.in, r.loop.fd, 0);
 		dc_in_watch(&r.in, wake[0], POLLIN);
+		dc_in_watch(&r.in, (int)o.lifeline, POLLPRI);   /* never; it hangs up */
 		dc_progress_init(&r.progress, "steps", r.s.step, (uint64_t)o.steps);
 		r.progress.on = r.progress.on && !isatty(STDOUT_FILENO);
 		status = run();
