@@ -342,7 +342,7 @@ tidy() { # the shared memory goes with the ring, whichever tool died
 # Only dc-step answers to signals: it gets what comes to us, besides what the terminal sends it.
 ring() {
 	trap '' INT TERM HUP
-	exec 7>&-
+	exec 5>&-
 	"${decode[@]}" | "${augment[@]}" | "${tokenize[@]}" | "${encode[@]}" | "${loss[@]}" |
 		bash -c 'echo $$ >"$1"; shift; exec "$@"' - "$tmp/pid" "${step[@]}" --lifeline 6
 	echo "${PIPESTATUS[*]}" >"$tmp/status"
@@ -368,7 +368,7 @@ stopping=
 trap 'stopping=1' INT TERM HUP
 
 # a pipe whose writing end is ours alone: it hangs up when we are gone, even killed, and dc-step then stops the ring
-mkfifo "$tmp/life" && exec 7<>"$tmp/life" 6<"$tmp/life" || exit 1
+mkfifo "$tmp/life" && exec 5<>"$tmp/life" 6<"$tmp/life" || exit 1
 rm -f "$tag"
 mkfifo "$tag" || die "cannot make $tag"
 # rows on a terminal would run into the progress line; they are in log.tsv
