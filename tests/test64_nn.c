@@ -324,7 +324,7 @@ check_block(const char *name, const struct dc_pack *pack, int quick)
 	dc_real *y, *dx;
 	char label[96];
 
-	c.t = (struct dc_blocks){ 1, 6, 2, 10, quick, &b };
+	c.t = (struct dc_blocks){ 1, 6, 2, 10, quick, &b, NULL };
 	c.x = random_reals((size_t)pack->R * 6, 23, 2);
 	for (int i = 0; i < 12; i++)
 		par[i] = (struct dc_par){ random_reals(size[i], 24 + i, 2), dc_xcalloc(size[i], sizeof(dc_real)) };
@@ -361,6 +361,23 @@ test_block(void)
 	check_block("all rows, causal", &all, 0);
 	check_block("end tokens, causal", &pooled, 0);
 	check_block("some rows", &masked, 1);
+}
+
+/* --- the useful work, counted by hand --- */
+
+static void
+test_flop(void)
+{
+	const int32_t off[] = { 0, 4, 5, 8 }, ends[] = { 3, 4, 7 }, one[] = { 0, 1, 2, 3 };
+	struct dc_pack all = { .n = 3, .R = 8, .wanted = 8, .off = off };
+	struct dc_pack pooled = { .n = 3, .R = 8, .wanted = 3, .causal = 1, .off = off, .want = ends, .want_off = one };
+	struct dc_blocks t = { .layers = 2, .W = 6, .heads = 2, .F = 10 };
+	/* a row of a block: query, key, value and output 2 (4 36), the MLP 2 (2 60); a seen key 2 (2 6) */
+	const double row = 288 + 240, pooled_row = 144 + 240, key = 24;
+
+	ok(dc_blocks_flop(&all, &t) == 2 * (8 * row + (16 + 1 + 9) * key), "useful work: every row sees every row");
+	ok(dc_blocks_flop(&pooled, &t) == 8 * row + (10 + 1 + 6) * key + 8 * 144 + 3 * pooled_row + (4 + 1 + 3) * key,
+		"useful work: causal, and of the last block only keys and values of every row");
 }
 
 /* --- the whole encoder: towers and heads, every parameter --- */
@@ -416,6 +433,7 @@ main(int argc, char **argv)
 	test_patch();
 	test_token();
 	test_block();
+	test_flop();
 	for (int i = 0; i < 4; i++)
 		check_naive(i & 1, i >> 1, 1e-11);
 	check_golden(argv[0], "towers-quick.f8", 1, 0, 1e-11);

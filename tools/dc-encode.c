@@ -21,7 +21,7 @@ void openblas_set_num_threads(int n);
 int openblas_get_parallel(void); /* 2: the OpenMP build */
 
 static struct {
-	const char *loop, *model, *only, *freeze;
+	const char *loop, *model, *only, *freeze, *profile;
 	int64_t threads, read_ahead;
 	int by_value, verbose;
 } o = { .read_ahead = -1 };
@@ -33,6 +33,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_STR("freeze", 0, &o.freeze, "LIST", "conv1, image, text or none; must be what the run's config says"),
 	DC_OPT_INT("read-ahead", 0, &o.read_ahead, 0, 1 << 20, "MB", "read this much of the next batch while waiting [one batch]"),
 	DC_OPT_FLAG("by-value", 0, &o.by_value, "put gradients into the frames, not into the shared file"),
+	DC_OPT_STR("profile", 0, &o.profile, "FILE", "write there at the end where a training step's time went"),
 	DC_OPT_INT("threads", 'j', &o.threads, 0, 4096, "N", "threads of the matrix products [all processors]"),
 	DC_OPT_VERBOSE(&o.verbose),
 	DC_OPT_END
@@ -238,6 +239,7 @@ struct train {
 	int end_seen;                  /* `end` came on stdin, kept in f */
 	int in_lost;                   /* stdin ended without it */
 	struct dc_progress progress; uint64_t samples, steps;
+	struct dc_laps laps; double waited, first; /* of the steps but the first; when those began */
 };
 
 /* All that follows returns DC_FRAME to go on, DC_EOF when the training is over, DC_FAIL or DC_GONE. */
@@ -515,7 +517,10 @@ build(struct train *t)
 		w[i] = (struct dc_weight){ t->t[i].p.name, t->t[i].p.n, t->t[i].w, t->t[i].g };
 	t->enc = dc_enc_new(&t->c, w, t->n_t, 1);
 	free(w);
-	return t->enc ? DC_FRAME : DC_FAIL;
+	if (!t->enc)
+		return DC_FAIL;
+	dc_enc_watch(t->enc, &t->laps);
+	return DC_FRAME;
 }
 
 static int
@@ -838,8 +843,54 @@ train_step(struct train *t)
 		return r;
 	t->samples += (uint64_t)t->enc->N;
 	dc_progress_to(&t->progress, t->samples);
-	t->steps++;
-	return receive_parameters(t);
+	r = receive_parameters(t);
+	t->waited += t->wait;
+	if (!t->steps++) { /* the first step maps and clears memory: it is not like the others */
+		t->laps = (struct dc_laps){ 0 };
+		t->waited = 0;
+		t->first = dc_seconds();
+	}
+	return r;
+}
+
+/* --- where the time went --- */
+
+static void
+profile_row(FILE *f, const char *what, double seconds, double steps, double all)
+{
+	fprintf(f, "%s\t%.6f\t%.4f\n", what, seconds / steps, all > 0 ? seconds / all : 0);
+}
+
+static int
+write_profile(const struct train *t)
+{
+	FILE *f = o.profile && t->steps > 1 ? fopen(o.profile, "w") : NULL;
+	double steps = (double)t->steps - 1, all = dc_seconds() - t->first, rest = all - t->waited;
+
+	if (!o.profile || t->steps < 2)
+		return 0;
+	if (!f)
+		return dc_err_errno("%s", o.profile);
+	fputs("what\tseconds_a_step\tshare\n", f);
+	for (int i = 0; i < DC_LAPS; i++) {
+		profile_row(f, dc_lap_names[i], t->laps.s[i], steps, all);
+		rest -= t->laps.s[i];
+	}
+	profile_row(f, "stream, gradients cleared", rest, steps, all);
+	profile_row(f, "waiting for neighbours", t->waited, steps, all);
+	profile_row(f, "the whole step", all, steps, all);
+	fprintf(f, "GFLOP of useful work a step\t%.3f\t\n", t->laps.flop / steps * 1e-9);
+	return dc_fshut(f, o.profile);
+}
+
+static void
+say_work(const struct train *t)
+{
+	double busy = dc_seconds() - t->first - t->waited;
+
+	if (o.verbose && t->steps > 1)
+		fprintf(stderr, "%s: %.4g GFLOP of useful work a step, %.4g GFLOP/s\n", dc_progname,
+		    t->laps.flop * 1e-9 / ((double)t->steps - 1), t->laps.flop * 1e-9 / busy);
 }
 
 /* Forward `end`, close what we write, and let dc-step finish: read the loop to its end. */
@@ -926,7 +977,12 @@ train(void)
 	if (r == DC_EOF)
 		r = finish(t);
 	status = r == DC_FRAME ? DC_EXIT_OK : dc_io_status(&t->in, t->in_lost ? DC_EOF : r);
+	if (write_profile(t) < 0) {
+		dc_warn("%s", dc_err());
+		status = DC_EXIT_FAIL;
+	}
 	dc_progress_end(&t->progress, t->steps, o.verbose);
+	say_work(t);
 	free_train(t);
 	return status;
 }
@@ -944,8 +1000,8 @@ main(int argc, char **argv)
 		dc_die_usage("%s: takes no operand; batches come on stdin", argv[first]);
 	if (!o.loop == !o.model)
 		dc_die_usage("give --loop to train in a ring or --model to encode");
-	if (o.model && (o.freeze || o.by_value || o.read_ahead >= 0))
-		dc_die_usage("--freeze, --by-value and --read-ahead belong to --loop");
+	if (o.model && (o.freeze || o.by_value || o.profile || o.read_ahead >= 0))
+		dc_die_usage("--freeze, --by-value, --profile and --read-ahead belong to --loop");
 	if (o.loop && o.only)
 		dc_die_usage("--only belongs to --model");
 	use_threads();

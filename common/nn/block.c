@@ -65,12 +65,16 @@ attention_forward(struct dc_block_kept *k, const struct dc_pack *p, int some, co
 	const int W = t->W, Rq = queries(p, some);
 
 	dc_ln_forward(y, k->mean_1, k->rstd_1, k->x, b->ln_1_w.w, b->ln_1_b.w, p->R, W);
+	dc_lap(t->laps, DC_LAP_NORM);
 	project_in(k, y, p, some, b, W, arena);
+	dc_lap(t->laps, DC_LAP_GEMM);
 	attention_shape(k, p, some, t->heads, W, arena);
 	dc_attn_forward(k->att, k->prob, k->q, k->ldq, k->k, k->v, k->ldk, &k->attn);
+	dc_lap(t->laps, DC_LAP_ATTENTION);
 	if (some)
 		dc_rows_gather(k->x1, k->x, p->want, Rq, W);
 	dc_linear_forward(k->x1, W, k->att, W, b->out_w.w, b->out_b.w, some ? k->x1 : k->x, Rq, W, W);
+	dc_lap(t->laps, DC_LAP_GEMM);
 }
 
 /* x2 = x1 + c_proj(gelu(c_fc(ln_2 x1))) */
@@ -83,9 +87,13 @@ mlp_forward(dc_real *x2, struct dc_block_kept *k, int Rq, const struct dc_block 
 	dc_real *g = dc_arena_reals(arena, (size_t)Rq * F);
 
 	dc_ln_forward(y, k->mean_2, k->rstd_2, k->x1, b->ln_2_w.w, b->ln_2_b.w, Rq, W);
+	dc_lap(t->laps, DC_LAP_NORM);
 	dc_linear_forward(k->h, F, y, W, b->fc_w.w, b->fc_b.w, NULL, Rq, W, F);
+	dc_lap(t->laps, DC_LAP_GEMM);
 	dc_gelu_forward(g, k->h, (size_t)Rq * F, t->quick);
+	dc_lap(t->laps, DC_LAP_ACTIVATION);
 	dc_linear_forward(x2, W, g, F, b->proj_w.w, b->proj_b.w, k->x1, Rq, F, W);
+	dc_lap(t->laps, DC_LAP_GEMM);
 	dc_arena_release(arena, mark);
 }
 
@@ -133,6 +141,27 @@ dc_blocks_forward(dc_real *y, struct dc_block_kept *kept, const dc_real *x, cons
 		dc_arena_release(arena, all);
 }
 
+/* a row times a matrix of a columns and b rows is 2ab operations */
+static double
+block_flop(const struct dc_pack *p, int some, const struct dc_blocks *t)
+{
+	const double W = t->W, F = t->F, R = p->R, Rq = queries(p, some);
+	double seen = 0;
+
+	for (int s = 0; s < p->n; s++) {
+		double Lk = p->off[s + 1] - p->off[s], Lq = some ? p->want_off[s + 1] - p->want_off[s] : Lk;
+
+		seen += p->causal && !some ? Lk * (Lk + 1) / 2 : Lq * Lk;
+	}
+	return 2 * W * W * (2 * R + 2 * Rq) + 4 * W * F * Rq + 4 * W * seen;
+}
+
+double
+dc_blocks_flop(const struct dc_pack *pack, const struct dc_blocks *t)
+{
+	return (t->layers - 1) * block_flop(pack, 0, t) + block_flop(pack, pack->want != NULL, t);
+}
+
 /* --- backward --- */
 
 /* dx [Rq,W], the gradient by x2, becomes the one by x1:
@@ -147,25 +176,33 @@ mlp_backward(dc_real *dx, const struct dc_block_kept *k, int Rq, const struct dc
 	dc_real *y = dc_arena_reals(arena, (size_t)Rq * W), *dy = dc_arena_reals(arena, (size_t)Rq * W);
 
 	dc_linear_backward(dh, F, 0, NULL, NULL, dx, W, NULL, 0, b->proj_w.w, Rq, F, W);
+	dc_lap(t->laps, DC_LAP_GEMM);
 	dc_gelu_backward(dh, g, dh, k->h, (size_t)Rq * F, t->quick);
+	dc_lap(t->laps, DC_LAP_ACTIVATION);
 	dc_linear_backward(NULL, 0, 0, b->proj_w.g, b->proj_b.g, dx, W, g, F, b->proj_w.w, Rq, F, W);
+	dc_lap(t->laps, DC_LAP_GEMM);
 	if (b->fc_w.g)
 		dc_ln_apply(y, k->mean_2, k->rstd_2, k->x1, b->ln_2_w.w, b->ln_2_b.w, Rq, W);
+	dc_lap(t->laps, DC_LAP_NORM);
 	dc_linear_backward(dy, W, 0, b->fc_w.g, b->fc_b.g, dh, F, y, W, b->fc_w.w, Rq, W, F);
+	dc_lap(t->laps, DC_LAP_GEMM);
 	dc_ln_backward(dx, b->ln_2_w.g, b->ln_2_b.g, dy, k->x1, k->mean_2, k->rstd_2, b->ln_2_w.w, Rq, W);
+	dc_lap(t->laps, DC_LAP_NORM);
 	dc_arena_release(arena, mark);
 }
 
 /* dy [R,W], the gradient by ln_1's output, from those by queries, keys and values (laid out as they are) */
 static void
 project_in_backward(dc_real *dy, const dc_real *dq, const dc_real *dk, const struct dc_block_kept *k,
-	const struct dc_pack *p, int some, const struct dc_block *b, int W, struct dc_arena *arena)
+	const struct dc_pack *p, int some, const struct dc_block *b, const struct dc_blocks *t, struct dc_arena *arena)
 {
+	const int W = t->W;
 	const size_t WW = (size_t)W * W;
 	dc_real *y = dc_arena_reals(arena, (size_t)p->R * W), *y_q, *dy_q;
 
 	if (b->in_w.g)
 		dc_ln_apply(y, k->mean_1, k->rstd_1, k->x, b->ln_1_w.w, b->ln_1_b.w, p->R, W);
+	dc_lap(t->laps, DC_LAP_NORM);
 	if (!some) {
 		dc_linear_backward(dy, W, 0, b->in_w.g, b->in_b.g, dq, 3 * W, y, W, b->in_w.w, p->R, W, 3 * W);
 		return;
@@ -193,9 +230,13 @@ attention_backward(dc_real *dx, const dc_real *dx1, const struct dc_block_kept *
 	dq = dc_arena_reals(arena, (size_t)Rq * k->ldq);
 	dk = some ? dc_arena_reals(arena, R * k->ldk) : dq + W;
 	dc_linear_backward(datt, W, 0, b->out_w.g, b->out_b.g, dx1, W, k->att, W, b->out_w.w, Rq, W, W);
+	dc_lap(t->laps, DC_LAP_GEMM);
 	dc_attn_backward(dq, dk, dk + W, datt, k->prob, k->q, k->ldq, k->k, k->v, k->ldk, &k->attn, arena);
-	project_in_backward(dy, dq, dk, k, p, some, b, W, arena);
+	dc_lap(t->laps, DC_LAP_ATTENTION);
+	project_in_backward(dy, dq, dk, k, p, some, b, t, arena);
+	dc_lap(t->laps, DC_LAP_GEMM);
 	dc_ln_backward(dx, b->ln_1_w.g, b->ln_1_b.g, dy, k->x, k->mean_1, k->rstd_1, b->ln_1_w.w, p->R, W);
+	dc_lap(t->laps, DC_LAP_NORM);
 	dc_arena_release(arena, mark);
 }
 

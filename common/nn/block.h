@@ -11,6 +11,7 @@
 #include "base/real.h"
 #include "nn/arena.h"
 #include "nn/attention.h"
+#include "nn/laps.h"
 #include "nn/linear.h"
 
 struct dc_block {
@@ -25,6 +26,7 @@ struct dc_block {
 struct dc_blocks {
 	int layers, W, heads, F, quick;    /* F: width of the MLP; quick: QuickGELU */
 	struct dc_block *block;            /* [layers] */
+	struct dc_laps *laps;              /* or NULL */
 };
 
 /* The rows of one pass. */
@@ -56,5 +58,9 @@ void dc_blocks_forward(dc_real *y, struct dc_block_kept *kept, const dc_real *x,
  * accumulate. */
 void dc_blocks_backward(dc_real *dx, dc_real *dy, const struct dc_block_kept *kept, const struct dc_pack *pack,
 	const struct dc_blocks *t, struct dc_arena *arena);
+
+/* Floating-point operations of the products of one forward pass; a backward pass has twice as many. Of a causal
+ * attention only what is seen counts. */
+double dc_blocks_flop(const struct dc_pack *pack, const struct dc_blocks *t);
 
 #endif

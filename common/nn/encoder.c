@@ -119,7 +119,7 @@ find_image(struct dc_vit *t, const struct dc_config *c, struct finder *f)
 	f->trains = 0;
 	*t = (struct dc_vit){ .S = v->image_size, .P = v->patch_size, .W = v->width, .D = c->embed_dim };
 	t->G = (t->S / t->P) * (t->S / t->P);
-	t->blocks = (struct dc_blocks){ v->layers, v->width, v->heads, v->mlp, c->quick_gelu, NULL };
+	t->blocks = (struct dc_blocks){ v->layers, v->width, v->heads, v->mlp, c->quick_gelu, NULL, NULL };
 	dc_patch_init(&t->patch, t->S, t->P, t->W, c->mean, c->std);
 	t->conv1 = need(f, W * 3 * P * P, "visual.", "conv1.weight");
 	t->cls = need(f, W, "visual.", "class_embedding");
@@ -141,7 +141,7 @@ find_text(struct dc_text_tower *t, const struct dc_config *c, struct finder *f)
 
 	f->trains = 0;
 	*t = (struct dc_text_tower){ .T = x->context_length, .V = x->vocab_size, .W = x->width, .D = c->embed_dim };
-	t->blocks = (struct dc_blocks){ x->layers, x->width, x->heads, x->mlp, c->quick_gelu, NULL };
+	t->blocks = (struct dc_blocks){ x->layers, x->width, x->heads, x->mlp, c->quick_gelu, NULL, NULL };
 	t->token = need(f, (size_t)t->V * W, "", "token_embedding.weight");
 	t->pos = need(f, (size_t)t->T * W, "", "positional_embedding");
 	t->ln_final_w = need(f, W, "", "ln_final.weight");
@@ -216,6 +216,12 @@ dc_enc_new(const struct dc_config *c, const struct dc_weight *weights, int n_wei
 		return NULL;
 	}
 	return e;
+}
+
+void
+dc_enc_watch(struct dc_enc *e, struct dc_laps *laps)
+{
+	e->p->vit.blocks.laps = e->p->text.blocks.laps = laps;
 }
 
 void
@@ -345,6 +351,7 @@ dc_enc_image(struct dc_enc *e, int view, int row, int n, const uint8_t *rgb)
 	struct dc_enc_private *p = e->p;
 	const int keep = p->keep && p->image_trains;
 
+	dc_laps_start(p->vit.blocks.laps);
 	if (n > 0)
 		dc_vit_forward(e->image_features[view] + (size_t)row * e->c.embed_dim,
 			keep ? &new_part(e, IMAGE, view, row, n)->vit : NULL, &p->vit, rgb, n, &p->arena);
@@ -401,6 +408,7 @@ dc_enc_text(struct dc_enc *e, int view, int row, int n, const int32_t *token)
 
 	if (n <= 0)
 		return 0;
+	dc_laps_start(p->text.blocks.laps);
 	DC_TRY(dc_captions_pack(&c, &p->text, token, fused, row, n, &p->arena));
 	c.pack.causal = 1;
 	keep = p->keep && (p->text_trains || (p->text.mask.g && c.masks));
@@ -529,6 +537,7 @@ dc_enc_mlm(struct dc_enc *e, int row, int n, const int32_t *token, const int32_t
 	if (n <= 0)
 		return 0;
 	DC_CHECK(p->mlm.weight.w, "the model has no MLM head");
+	dc_laps_start(p->text.blocks.laps);
 	if (e->c.released)
 		return mlm_fused(e, row, n, target);
 	DC_TRY(dc_captions_pack(&c, &p->text, token, 0, row, n, &p->arena));
@@ -580,11 +589,21 @@ mlm_backward(struct dc_enc *e)
 	dc_arena_release(&e->p->arena, mark);
 }
 
+static double
+heads_flop(const struct dc_enc *e)
+{
+	const double D = e->c.embed_dim, Z = e->c.simsiam_width, H = e->c.simsiam_hidden;
+	double simsiam = 2.0 * e->N * image_views(e) * (D * Z + 2 * Z * Z + 2 * Z * H);
+
+	return 3 * ((e->p->simsiam ? simsiam : 0) + 2.0 * (double)e->M * e->p->text.W * e->p->text.V);
+}
+
 void
 dc_enc_heads(struct dc_enc *e)
 {
 	struct dc_simsiam *s = e->p->simsiam;
 
+	dc_laps_start(e->p->vit.blocks.laps);
 	for (int v = 0; s && e->N > 0 && v < image_views(e); v++) {
 		dc_simsiam_forward(s, v, e->N, e->image_features[v]);
 		e->simsiam_z[v] = s->z[v];
@@ -592,15 +611,20 @@ dc_enc_heads(struct dc_enc *e)
 	}
 	if (e->M > 0)
 		mlm_forward(e);
+	dc_lap(e->p->vit.blocks.laps, DC_LAP_HEADS);
+	if (e->p->vit.blocks.laps)
+		e->p->vit.blocks.laps->flop += heads_flop(e);
 }
 
 void
 dc_enc_backward_heads(struct dc_enc *e)
 {
+	dc_laps_start(e->p->vit.blocks.laps);
 	for (int v = 0; e->p->simsiam && e->N > 0 && v < image_views(e); v++)
 		dc_simsiam_backward(e->p->simsiam, v, e->d_simsiam_p[v], e->d_image_features[v]);
 	if (e->M > 0)
 		mlm_backward(e);
+	dc_lap(e->p->vit.blocks.laps, DC_LAP_HEADS);
 }
 
 /* --- backward, part by part --- */
@@ -643,6 +667,7 @@ dc_enc_backward_next(struct dc_enc *e)
 	if (p->n_parts == 0)
 		return 0;
 	k = p->part + p->n_parts - 1;
+	dc_laps_start(p->vit.blocks.laps);
 	if (k->kind == IMAGE)
 		image_backward(e, k);
 	else if (k->kind == TEXT)
@@ -650,6 +675,7 @@ dc_enc_backward_next(struct dc_enc *e)
 	else
 		dc_text_backward(&k->text, &p->text, p->mlm.dx + (size_t)k->m0 * p->text.W, &p->arena);
 	dc_arena_release(&p->arena, k->mark);
+	dc_lap(p->vit.blocks.laps, DC_LAP_OTHER);
 	return --p->n_parts > 0;
 }
 

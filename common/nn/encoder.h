@@ -21,6 +21,7 @@
 
 #include <stdint.h>
 #include "base/real.h"
+#include "nn/laps.h"
 #include "store/config.h"
 
 enum { DC_VIEWS_MAX = 4 };
@@ -51,6 +52,8 @@ struct dc_enc {
  * NULL after dc_err_set. */
 struct dc_enc *dc_enc_new(const struct dc_config *c, const struct dc_weight *weights, int n_weights, int train);
 void dc_enc_free(struct dc_enc *e);
+/* From now on add time and work to *laps (NULL: to nothing). */
+void dc_enc_watch(struct dc_enc *e, struct dc_laps *laps);
 
 void dc_enc_begin(struct dc_enc *e, int N, int keep);
 void dc_enc_image(struct dc_enc *e, int view, int row, int n, const uint8_t *rgb);

@@ -71,7 +71,10 @@ dc_text_forward(struct dc_text_kept *k, const struct dc_text_tower *t, const str
 	k->block = keep ? dc_arena_alloc(arena, (size_t)t->blocks.layers, sizeof(*k->block)) : NULL;
 	x = dc_arena_reals(arena, (size_t)c->pack.R * t->W);
 	dc_embed_text_forward(x, t->token.w, t->mask.w, t->pos.w, c->id, c->p, c->pack.R, t->V, t->W);
+	dc_lap(t->blocks.laps, DC_LAP_EMBED);
 	dc_blocks_forward(y, k->block, x, &k->c.pack, &t->blocks, arena);
+	if (t->blocks.laps)
+		t->blocks.laps->flop += dc_blocks_flop(&k->c.pack, &t->blocks) * (keep ? 3 : 1);
 	if (!keep)
 		dc_arena_release(arena, mark);
 }
@@ -86,6 +89,7 @@ dc_text_backward(const struct dc_text_kept *k, const struct dc_text_tower *t, dc
 	dc_blocks_backward(dx, dy, k->block, &c->pack, &t->blocks, arena);
 	if (t->token.g || t->mask.g || t->pos.g)
 		dc_embed_text_backward(t->token.g, t->mask.g, t->pos.g, dx, c->id, c->p, c->pack.R, t->V, t->T, t->W, arena);
+	dc_lap(t->blocks.laps, DC_LAP_EMBED);
 	dc_arena_release(arena, mark);
 }
 
@@ -98,6 +102,9 @@ dc_text_pool_forward(dc_real *features, struct dc_text_pool *k, const struct dc_
 	*k = (struct dc_text_pool){ n, y, dc_arena_reals(arena, n), dc_arena_reals(arena, n), dc_arena_reals(arena, n * W) };
 	dc_ln_forward(k->z, k->mean, k->rstd, y, t->ln_final_w.w, t->ln_final_b.w, n, t->W);
 	dc_gemm(0, 0, n, t->D, t->W, 1, k->z, t->W, t->proj.w, t->D, 0, features, t->D);   /* feature = z proj */
+	dc_lap(t->blocks.laps, DC_LAP_HEADS);
+	if (t->blocks.laps)
+		t->blocks.laps->flop += 2.0 * n * t->W * t->D * (t->proj.g ? 3 : 1);
 }
 
 void
@@ -113,5 +120,6 @@ dc_text_pool_backward(dc_real *dy, const struct dc_text_pool *k, const struct dc
 	dc_gemm(0, 1, n, W, D, 1, dfeatures, D, t->proj.w, D, 0, dz, W);             /* dz = dfeature proj^T */
 	memset(dy, 0, (size_t)n * W * sizeof(*dy));
 	dc_ln_backward(dy, t->ln_final_w.g, t->ln_final_b.g, dz, k->y, k->mean, k->rstd, t->ln_final_w.w, n, W);
+	dc_lap(t->blocks.laps, DC_LAP_HEADS);
 	dc_arena_release(arena, mark);
 }

@@ -40,6 +40,12 @@ keep_pixels(const struct dc_vit *t, const uint8_t *rgb, int n, struct dc_arena *
 	return copy;
 }
 
+static double
+patch_flop(const struct dc_vit *t, int n, int trains)
+{
+	return 2.0 * n * t->G * 3 * t->P * t->P * t->W * (trains ? 2 : 1);
+}
+
 void
 dc_vit_forward(dc_real *features, struct dc_vit_kept *kept, const struct dc_vit *t, const uint8_t *rgb, int n,
 	struct dc_arena *arena)
@@ -64,10 +70,16 @@ dc_vit_forward(dc_real *features, struct dc_vit_kept *kept, const struct dc_vit 
 	pack_images(&k->pack, n, 1 + t->G, arena);
 
 	embed(k, t, rgb, arena);
+	dc_lap(t->blocks.laps, DC_LAP_EMBED);
 	dc_ln_forward(x0, k->mean_pre, k->rstd_pre, k->x, t->ln_pre_w.w, t->ln_pre_b.w, (int)R, t->W);
+	dc_lap(t->blocks.laps, DC_LAP_NORM);
 	dc_blocks_forward(k->y, k->block, x0, &k->pack, &t->blocks, arena);
 	dc_ln_forward(k->z, k->mean_post, k->rstd_post, k->y, t->ln_post_w.w, t->ln_post_b.w, n, t->W);
 	dc_gemm(0, 0, n, t->D, t->W, 1, k->z, t->W, t->proj.w, t->D, 0, features, t->D);   /* feature = z proj */
+	dc_lap(t->blocks.laps, DC_LAP_HEADS);
+	if (t->blocks.laps)
+		t->blocks.laps->flop += dc_blocks_flop(&k->pack, &t->blocks) * (kept ? 3 : 1) + patch_flop(t, n, kept && t->conv1.g) +
+			2.0 * n * t->W * t->D * (kept ? 3 : 1);
 	if (!kept)
 		dc_arena_release(arena, mark);
 }
@@ -96,9 +108,12 @@ dc_vit_backward(const struct dc_vit_kept *k, const struct dc_vit *t, const dc_re
 	dc_gemm(0, 1, n, W, D, 1, dfeatures, D, t->proj.w, D, 0, dz, W);             /* dz = dfeature proj^T */
 	memset(dy, 0, (size_t)n * W * sizeof(*dy));
 	dc_ln_backward(dy, t->ln_post_w.g, t->ln_post_b.g, dz, k->y, k->mean_post, k->rstd_post, t->ln_post_w.w, n, W);
+	dc_lap(t->blocks.laps, DC_LAP_HEADS);
 	dc_blocks_backward(dx0, dy, k->block, &k->pack, &t->blocks, arena);
 	memset(dx, 0, (size_t)R * W * sizeof(*dx));
 	dc_ln_backward(dx, t->ln_pre_w.g, t->ln_pre_b.g, dx0, k->x, k->mean_pre, k->rstd_pre, t->ln_pre_w.w, R, W);
+	dc_lap(t->blocks.laps, DC_LAP_NORM);
 	embed_backward(k, t, dx, arena);
+	dc_lap(t->blocks.laps, DC_LAP_EMBED);
 	dc_arena_release(arena, mark);
 }

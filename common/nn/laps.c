@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: MIT */
+#include "nn/laps.h"
+
+const char *const dc_lap_names[DC_LAPS] = {
+	"linear layers", "attention", "layer norm", "activation", "embeddings", "heads", "other"
+};
