@@ -50,6 +50,9 @@ $(B)/dc-%: $(B)/tools/dc-%.o $(LIB)
 $(B)/test_%: $(B)/tests/test_%.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+$(B)/bench_%: $(B)/tests/bench/%.o $(LIB)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 $(B)/test64_%: $(B)/f64/tests/test64_%.o $(LIB64)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -76,14 +79,6 @@ demo: deps   ## train a small DeCLIP on synthetic scenes, score it, show the res
 	@$(MAKE) -s -j$(JOBS) all
 	@DC_BIN='$(abspath $(B))' bash pipelines/demo.sh $(if $(DATA),--data '$(DATA)') $(if $(TEST),--test '$(TEST)')
 
-# Other variables of ablation.mk, such as SEEDS=1, go through; the scenes are drawn once.
-ablation: deps   ## the paper's ablation on synthetic scenes, 4 methods x 3 seeds in half an hour (DATA=, TEST= for your shards)
-	@$(MAKE) -s -j$(JOBS) all
-	@[ -n '$(DATA)' ] || [ -f ablation/scenes/.done ] || { mkdir -p ablation && $(B)/dc-scenes --out ablation/scenes --train 6000 --test 1000 \
-	    --seed 1 && touch ablation/scenes/.done; }
-	@DC_BIN='$(abspath $(B))' $(MAKE) --no-print-directory -f pipelines/ablation.mk $(if $(DATA),,DATA='ablation/scenes/train-{000..005}.tar' \
-	    TEST=ablation/scenes/test-000.tar BLUR=0.1,1 $(if $(BATCH),,BATCH=64) $(if $(EPOCHS),,EPOCHS=10) $(if $(VAL_EVERY),,VAL_EVERY=94))
-
 check: deps   ## build and pass every test
 	@$(MAKE) -s -j$(JOBS) all tests-build
 	@$(MAKE) -s prove
@@ -96,6 +91,13 @@ parity: deps   ## every stage against Pillow, torchvision, open_clip, ftfy, PyTo
 	@$(MAKE) -s -j$(JOBS) all >&2
 	@DC_BIN='$(abspath $(B))' sh tests/parity/run.sh $(STAGES)
 
+bench: deps   ## how fast, in ratios taken in one run: one table (ROWS= for some, ROUNDS=3)
+	@$(MAKE) -s -j$(JOBS) all $(B)/bench_gemm
+	@DC_BIN='$(abspath $(B))' sh tests/bench/run.sh $(ROWS)
+
+bench-peers:   ## the same beside the Python peers that DC_TORCH_PYTHON has
+	@PEERS=1 $(MAKE) -s bench
+
 check-long: check asan lint   ## check, then all tests under the sanitizers, then lint
 
 asan:   ## every test under the address and undefined-behaviour sanitizers
@@ -106,7 +108,7 @@ asan:   ## every test under the address and undefined-behaviour sanitizers
 lint: deps   ## man pages, shell, and C by two compilers and cppcheck
 	mandoc -T lint -W warning man/*.[157]
 	shellcheck -S warning $(wildcard pipelines/*.sh pipelines/examples/*.sh) .ci/run
-	shellcheck -s sh -S warning -x -P tests tests/*.t tests/lib.sh tests/parity/run.sh
+	shellcheck -s sh -S warning -x -P tests tests/*.t tests/lib.sh tests/parity/run.sh tests/bench/*.sh
 	$(MAKE) -s -j$(JOBS) B=build/lint-gcc CC=gcc WARN='$(WARN) -Werror' all tests-build
 	$(MAKE) -s -j$(JOBS) B=build/lint-clang CC=clang CFLAGS='-O1 $(MARCH)' WARN='$(WARN) -Werror -Wno-pass-failed' lint-objects
 	cppcheck -q --error-exitcode=1 --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem \
@@ -120,9 +122,6 @@ install: all   ## install tools, man pages and pipelines below PREFIX
 	install $(TOOLS:%=$(B)/%) $(DESTDIR)$(PREFIX)/bin
 	for s in 1 5 7; do for m in man/*.$$s; do [ ! -f $$m ] || install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s; done; done
 	install pipelines/*.sh $(DESTDIR)$(PREFIX)/share/dc
-	install -m 644 pipelines/*.mk pipelines/*.awk $(DESTDIR)$(PREFIX)/share/dc
-	install -d $(DESTDIR)$(PREFIX)/share/dc/methods
-	install -m 644 pipelines/methods/*.conf $(DESTDIR)$(PREFIX)/share/dc/methods
 	install -m 644 pipelines/arch/*.json $(DESTDIR)$(PREFIX)/share/dc/arch
 
 help:   ## list the targets
@@ -133,4 +132,4 @@ clean:   ## remove what was built
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all tests-build deps demo ablation check prove parity check-long asan lint lint-objects install help clean FORCE
+.PHONY: all tests-build deps demo check prove parity bench bench-peers check-long asan lint lint-objects install help clean FORCE
