@@ -43,6 +43,22 @@ run 0 'damaged text, an empty line, literal special tokens' dc-tokenize --vocab 
 mv out odd.dcs
 check 'have proper rows' py lines odd.txt odd.dcs 600
 
+# --- text ---
+printf 'The Caf\303\203\302\251 &amp;amp; \342\200\234BAR\342\200\235\342\200\250x\n\n  a  B' >broken.txt
+run 0 '--print repaired' dc-tokenize --lines broken.txt --print repaired
+mv out text.out
+printf 'The Caf\303\251 & "BAR" x\n\n  a  B\n' >want
+check 'shows what was broken put right' cmp want text.out
+run 0 '--print clean' sh -c 'dc-tokenize --lines - --print clean <broken.txt'
+mv out text.out
+printf 'the caf\303\251 & "bar" x\n\na b\n' >want
+check 'shows the text that is split' cmp want text.out
+run 2 '--print without lines' dc-tokenize --print clean
+run 2 '--print with a vocabulary' dc-tokenize --print clean --lines broken.txt --vocab bpe.txt.gz
+run 1 '--print to a full disk' sh -c 'dc-tokenize --print clean --lines lines.txt >/dev/full'
+run 3 '--print to a reader that went away' sh -c '{ i=0; while [ $i -lt 200 ]; do cat lines.txt; i=$((i + 1)); done; } >text.txt
+	{ dc-tokenize --print clean --lines text.txt; echo $? >status; } | head -c 9 >/dev/null; exit "$(cat status)"'
+
 # --- the stream ---
 run 0 'views' sh -c 'dc-tokenize --vocab bpe.txt.gz --seed 3 <views.dcs'
 mv out batch.dcs

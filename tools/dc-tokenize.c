@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* dc-tokenize: captions -> token ids, and masked ids with their targets. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,16 +14,17 @@
 #include "store/safetensors.h"
 #include "stream/stream.h"
 #include "text/bpe.h"
+#include "text/clean.h"
 #include "text/mask.h"
 
 enum { CONTEXT_MAX = 4096, THREADS_MAX = 256, LINES_MAX_BYTES = 1 << 30 };
 
 static struct {
-	const char *vocab, *model, *lines, *as;
+	const char *vocab, *model, *lines, *as, *print;
 	int64_t context, seed, threads;
 	double mlm;
 	int verbose;
-} o = { .as = "paper", .context = 77, .threads = 1, .mlm = 0.15 };
+} o = { .as = "paper", .print = "ids", .context = 77, .threads = 1, .mlm = 0.15 };
 
 static const struct dc_opt table[] = {
 	DC_OPT_STR("vocab", 0, &o.vocab, "FILE", "the vocabulary (required without --model)"),
@@ -32,6 +34,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_CHOICE("as", 0, &o.as, "paper|released", "random replacement: never a special id, or any id"),
 	DC_OPT_STR("model", 0, &o.model, "DIR", "take vocabulary, context and --as from this model directory"),
 	DC_OPT_STR("lines", 0, &o.lines, "FILE", "tokenize the lines of a text file instead of stdin's stream"),
+	DC_OPT_CHOICE("print", 0, &o.print, "ids|clean|repaired", "with --lines: frames, or the text as it is cleaned"),
 	DC_OPT_INT("threads", 'j', &o.threads, 1, THREADS_MAX, "N", "threads; the output does not depend on them"),
 	DC_OPT_VERBOSE(&o.verbose),
 	DC_OPT_END
@@ -59,6 +62,13 @@ check_opts(int operands)
 {
 	if (operands > 0)
 		dc_die_usage("no operands: the stream comes on stdin");
+	if (strcmp(o.print, "ids") != 0) {
+		if (!o.lines)
+			dc_die_usage("--print %s: of which text? give --lines FILE too", o.print);
+		if (o.vocab || o.model)
+			dc_die_usage("--print %s: text needs no vocabulary and no model", o.print);
+		return;
+	}
 	if (!o.vocab && !o.model)
 		dc_die_usage("--vocab FILE or --model DIR is required");
 	if (o.lines && dc_opts_given("mlm") && o.mlm > 0)
@@ -410,6 +420,48 @@ run_lines(struct tokenize *t, const char *path)
 	return DC_EXIT_OK;
 }
 
+/* --- --print --- */
+
+/* A line of text for each line; an end of a line inside one (of U+2028, say) is a space. */
+static void
+print_line(struct dc_clean *c, const struct dc_str *line)
+{
+	if (!strcmp(o.print, "repaired"))
+		dc_clean_repair(c, line->p, line->n);
+	else
+		dc_clean_text(c, line->p, line->n);
+	for (size_t i = 0; i < c->n; i++)
+		if (c->text[i] == '\n')
+			c->text[i] = ' ';
+	c->text[c->n] = '\n';
+	if (fwrite(c->text, 1, c->n + 1, stdout) != c->n + 1 && errno == EPIPE)
+		exit(DC_EXIT_NEIGHBOUR);
+}
+
+static int
+run_print(const char *path)
+{
+	struct dc_clean clean = { 0 };
+	struct dc_str *line;
+	char *text;
+	size_t n, k;
+
+	if (dc_slurp(strcmp(path, "-") ? path : "/dev/stdin", LINES_MAX_BYTES, &text, &n) < 0)
+		dc_die("%s", dc_err());
+	k = split_lines(text, n, &line);
+	for (size_t i = 0; i < k && !ferror(stdout); i++)
+		print_line(&clean, &line[i]);
+	dc_clean_free(&clean);
+	free(line);
+	free(text);
+	if (dc_fshut(stdout, "<stdout>") < 0) {
+		if (errno == EPIPE)
+			return DC_EXIT_NEIGHBOUR;
+		dc_die("%s", dc_err());
+	}
+	return DC_EXIT_OK;
+}
+
 /* --- all of it --- */
 
 static void
@@ -443,6 +495,8 @@ main(int argc, char **argv)
 	dc_main_init("dc-tokenize");
 	first = dc_opts_parse(argc, argv, "[options] --vocab FILE", "turns captions into token ids: views -> batch", table);
 	check_opts(argc - first);
+	if (strcmp(o.print, "ids") != 0)
+		return run_print(o.lines);
 	setup(&t);
 	status = o.lines ? run_lines(&t, o.lines) : dc_filter_run(filter, &t);
 	finish(&t);

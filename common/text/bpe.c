@@ -3,12 +3,11 @@
 #include <archive_entry.h>
 #include <stdlib.h>
 #include <string.h>
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
 #include <xxhash.h>
 
 #include "text/bpe.h"
 #include "text/clean.h"
+#include "text/split.h"
 
 enum { FILE_MAX = 64 << 20 };
 
@@ -331,56 +330,6 @@ dc_bpe_close(struct dc_bpe *b)
 	*b = (struct dc_bpe){ 0 };
 }
 
-/* --- splitting --- */
-
-struct dc_split { pcre2_code *code; pcre2_match_data *match; };
-
-/* Cleaned text has no white space but the space, so [^\s..] is [^ ..] (PCRE2's \s has U+180E, Python's not). Caseless
- * for U+017F, which folds to s. U+0345 is no letter but folds to one: for Python's regex it is then neither in \p{L} nor
- * in [^\p{L}], and so it is dropped. */
-struct dc_split *
-dc_split_new(void)
-{
-	static const char pattern[] = "'s|'t|'re|'ve|'m|'ll|'d|\\p{L}++|\\p{N}|[^ \\p{L}\\p{N}\\x{345}]++";
-	const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_CASELESS;
-	struct dc_split *s = dc_xcalloc(1, sizeof *s);
-	int error;
-	PCRE2_SIZE at;
-
-	s->code = pcre2_compile((PCRE2_SPTR)pattern, sizeof pattern - 1, options, &error, &at, NULL);
-	if (s->code) {
-		pcre2_jit_compile(s->code, PCRE2_JIT_COMPLETE);  /* without it the interpreter matches the same */
-		s->match = pcre2_match_data_create_from_pattern(s->code, NULL);
-	}
-	if (!s->match)   /* a constant pattern: nothing but memory can fail */
-		abort();
-	return s;
-}
-
-void
-dc_split_free(struct dc_split *s)
-{
-	if (!s)
-		return;
-	pcre2_match_data_free(s->match);
-	pcre2_code_free(s->code);
-	free(s);
-}
-
-const char *
-dc_split_next(struct dc_split *s, const char *text, size_t n, size_t *at, size_t *len)
-{
-	PCRE2_SIZE *v;
-	int r = pcre2_match(s->code, (PCRE2_SPTR)text, n, *at, PCRE2_NO_UTF_CHECK, s->match, NULL);
-
-	if (r <= 0)
-		return NULL;
-	v = pcre2_get_ovector_pointer(s->match);
-	*at = v[1];
-	*len = v[1] - v[0];
-	return text + v[0];
-}
-
 /* --- encoding --- */
 
 enum { CACHE_SLOTS = 1 << 15, CACHE_WORDS = 1 << 14, CACHE_WORD_MAX = 64, CACHE_IDS_MAX = 64 };
@@ -389,7 +338,6 @@ struct cached { uint64_t hash; uint32_t ids; uint8_t n_word, n_ids; char word[CA
 
 struct dc_bpe_coder {
 	const struct dc_bpe *b;
-	struct dc_split *split;
 	struct dc_clean clean;
 	/* a word being merged: a list of symbols; next = n at the end, symbol -1 where one was merged away */
 	int32_t *symbol;
@@ -409,7 +357,6 @@ dc_bpe_coder_new(const struct dc_bpe *b)
 	struct dc_bpe_coder *c = dc_xcalloc(1, sizeof *c);
 
 	c->b = b;
-	c->split = dc_split_new();
 	c->cache = dc_xcalloc(CACHE_SLOTS, sizeof *c->cache);
 	c->cache_ids = dc_xmalloc((size_t)CACHE_WORDS * CACHE_IDS_MAX * sizeof *c->cache_ids);
 	return c;
@@ -420,7 +367,6 @@ dc_bpe_coder_free(struct dc_bpe_coder *c)
 {
 	if (!c)
 		return;
-	dc_split_free(c->split);
 	dc_clean_free(&c->clean);
 	free(c->symbol);
 	free(c->next);
@@ -604,7 +550,7 @@ dc_bpe_encode(struct dc_bpe_coder *c, const char *s, size_t n, int32_t *ids, siz
 	const char *word;
 
 	dc_clean_text(&c->clean, s, n);
-	while (k < max && (word = dc_split_next(c->split, c->clean.text, c->clean.n, &at, &len)))
+	while (k < max && (word = dc_split_next(c->clean.text, c->clean.n, &at, &len)))
 		k += encode_cached(c, word, len, ids + k, max - k);
 	return k;
 }

@@ -48,7 +48,7 @@ int dc_bpe_open(struct dc_bpe *b, const char *path) DC_MUST_USE;
 int dc_bpe_parse(struct dc_bpe *b, const char *text, size_t n, const char *what) DC_MUST_USE;
 void dc_bpe_close(struct dc_bpe *b);
 
-/* What one thread needs to encode: the splitter, the cleaner's room and a cache of words. `b` must outlive it. */
+/* What one thread needs to encode: the cleaner's room and a cache of words. `b` must outlive it. */
 struct dc_bpe_coder;
 struct dc_bpe_coder *dc_bpe_coder_new(const struct dc_bpe *b);
 void dc_bpe_coder_free(struct dc_bpe_coder *c);
@@ -65,14 +65,6 @@ int dc_bpe_row(struct dc_bpe_coder *c, const char *s, size_t n, int32_t *row, in
  * outside 0..V "<|?|> ". A space follows every word, punctuation too, as in CLIP's decode; but for the spaces it is
  * the cleaned text again (less any U+0345 that stands alone, which CLIP's splitting drops). Bytes that are not UTF-8 (half a character) become U+FFFD. *bytes (may be NULL): its length. */
 char *dc_bpe_decode(const struct dc_bpe *b, const int32_t *ids, size_t n, size_t *bytes);
-
-/* CLIP's splitting of a cleaned text into words:
- * 's|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+ */
-struct dc_split;
-struct dc_split *dc_split_new(void);
-void dc_split_free(struct dc_split *s);
-/* The next word at or after *at in valid UTF-8: its start; its length in *len; *at moves behind it. NULL: no more. */
-const char *dc_split_next(struct dc_split *s, const char *text, size_t n, size_t *at, size_t *len);
 
 /* The visible character that stands for a byte in the file, as UTF-8; its length (1 or 2). */
 int dc_bpe_byte_put(char *out, unsigned char byte);

@@ -8,6 +8,7 @@
 
 #include "text/bpe.h"
 #include "text/clean.h"
+#include "text/split.h"
 #include "text/train.h"
 
 enum { MIN_COUNT = 2 };
@@ -24,7 +25,6 @@ struct token { char *p; size_t n; int ends; };   /* a symbol's bytes */
 
 struct dc_train {
 	struct dc_clean clean;
-	struct dc_split *split;
 	/* words: bytes in one block, found by hash */
 	char *bytes; size_t n_bytes, bytes_cap;
 	struct word *word; size_t n_words, words_cap;
@@ -55,7 +55,6 @@ dc_train_new(void)
 {
 	struct dc_train *t = dc_xcalloc(1, sizeof *t);
 
-	t->split = dc_split_new();
 	t->n_word_slots = 1 << 12;
 	t->word_slot = dc_xcalloc(t->n_word_slots, sizeof *t->word_slot);
 	return t;
@@ -71,7 +70,6 @@ dc_train_free(struct dc_train *t)
 	for (int i = 0; t->token && i < DC_BPE_BYTES + t->n_merges; i++)
 		free(t->token[i].p);
 	dc_clean_free(&t->clean);
-	dc_split_free(t->split);
 	free(t->bytes);
 	free(t->word);
 	free(t->word_slot);
@@ -140,7 +138,7 @@ dc_train_text(struct dc_train *t, const char *s, size_t n)
 	const char *word;
 
 	dc_clean_text(&t->clean, s, n);
-	while ((word = dc_split_next(t->split, t->clean.text, t->clean.n, &at, &len)))
+	while ((word = dc_split_next(t->clean.text, t->clean.n, &at, &len)))
 		add_word(t, word, len);
 }
 

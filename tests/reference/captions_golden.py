@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Write tests/golden/captions.h: captions, their cleaned text, their ids in OpenAI's vocabulary and in a small one
 that a naive trainer makes of these captions.  usage: captions_golden.py VOCAB > tests/golden/captions.h
-Needs regex and ftfy (whose guess at wrong encodings is off)."""
+Needs regex and ftfy."""
 import collections
 import sys
 
@@ -54,7 +54,8 @@ DSC_0042.JPG
 !
 
 """
-CAPTIONS = CAPTIONS.split('\n')[:-1] + ['two\nlines\r\nthree', '\x00nul', ' . ']
+CAPTIONS = CAPTIONS.split('\n')[:-1] + [
+    'caf\xc3\xa9 \xe2\u20ac\u201chier\xe2\u20ac\ufffd', 'new in 18: \u0558\u058b', 'two\nlines\r\nthree', '\x00nul', ' . ']
 MERGES = 120
 
 
@@ -113,4 +114,5 @@ def main():
     print('\t;')
 
 
-main()
+if __name__ == '__main__':
+    main()

@@ -5,8 +5,7 @@
 usage: simple_tokenizer.py VOCAB < captions     one line of ids per line, without start and end
        simple_tokenizer.py --clean < captions   the cleaned text instead
 
-Needs `regex`; uses ftfy where it is there (without its guess at wrong encodings unless --mojibake is given), else NFC
-only. One difference on purpose: a literal "<|endoftext|>" is ordinary text here, as in dc-tokenize."""
+Needs `regex`; uses ftfy where it is there, else NFC only. One difference on purpose: a literal "<|endoftext|>" is ordinary text here, as in dc-tokenize."""
 import gzip
 import html
 import sys
@@ -30,11 +29,15 @@ except ImportError:
 PATTERN = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", regex.IGNORECASE)
 
 
-def clean(text, mojibake=False):
-    if ftfy:
-        text = ftfy.fix_text(text, ftfy.TextFixerConfig(fix_encoding=mojibake, explain=False))
-    else:
-        text = unicodedata.normalize('NFC', text)
+def repair(text):
+    return ftfy.fix_text(text) if ftfy else unicodedata.normalize('NFC', text)
+
+
+def clean(text):
+    return clean_repaired(repair(text))
+
+
+def clean_repaired(text):
     text = html.unescape(html.unescape(text)).strip()
     return regex.sub(r'\s+', ' ', text).strip().lower()
 
@@ -92,23 +95,35 @@ class Tokenizer:
             parts = merge(parts, best)
         return parts
 
-    def encode(self, text, mojibake=False):
-        return [i for word in PATTERN.findall(clean(text, mojibake)) for i in self.word(word)]
+    def encode(self, text):
+        return self.encode_clean(clean(text))
+
+    def encode_clean(self, text):
+        return [i for word in PATTERN.findall(text) for i in self.word(word)]
+
+    def decode(self, ids):
+        """The text of ids; a space follows every word."""
+        if not hasattr(self, 'name'):
+            self.name = {i: name for name, i in self.id.items()}
+            self.byte = {c: b for b, c in self.visible.items()}
+        out = bytearray()
+        for i in ids:
+            word, end, _ = self.name[i].partition('</w>')
+            out += bytes(self.byte[c] for c in word) + (b' ' if end else b'')
+        return out.decode('utf-8', 'replace')
 
 
 def main():
-    mojibake = '--mojibake' in sys.argv
-    args = [a for a in sys.argv[1:] if a != '--mojibake']
     lines = sys.stdin.buffer.read().decode('utf-8', 'replace').split('\n')
     if lines[-1] == '':
         lines.pop()
-    if args[0] == '--clean':
+    if sys.argv[1] == '--clean':
         for line in lines:
-            print(clean(line, mojibake))
+            print(clean(line))
         return
-    tokenizer = Tokenizer(args[0])
+    tokenizer = Tokenizer(sys.argv[1])
     for line in lines:
-        print(*tokenizer.encode(line, mojibake))
+        print(*tokenizer.encode(line))
 
 
 if __name__ == '__main__':
