@@ -79,6 +79,14 @@ demo: deps   ## train a small DeCLIP on synthetic scenes, score it, show the res
 	@$(MAKE) -s -j$(JOBS) all
 	@DC_BIN='$(abspath $(B))' bash pipelines/demo.sh $(if $(DATA),--data '$(DATA)') $(if $(TEST),--test '$(TEST)')
 
+# Other variables of ablation.mk, such as SEEDS=1, go through; the scenes are drawn once.
+ablation: deps   ## the paper's ablation on synthetic scenes, 4 methods x 3 seeds in half an hour (DATA=, TEST= for your shards)
+	@$(MAKE) -s -j$(JOBS) all
+	@[ -n '$(DATA)' ] || [ -f ablation/scenes/.done ] || { mkdir -p ablation && $(B)/dc-scenes --out ablation/scenes --train 6000 --test 1000 \
+	    --seed 1 && touch ablation/scenes/.done; }
+	@DC_BIN='$(abspath $(B))' $(MAKE) --no-print-directory -f pipelines/ablation.mk $(if $(DATA),,DATA='ablation/scenes/train-{000..005}.tar' \
+	    TEST=ablation/scenes/test-000.tar BLUR=0.1,1 $(if $(BATCH),,BATCH=64) $(if $(EPOCHS),,EPOCHS=10) $(if $(VAL_EVERY),,VAL_EVERY=94))
+
 check: deps   ## build and pass every test
 	@$(MAKE) -s -j$(JOBS) all tests-build
 	@$(MAKE) -s prove
@@ -122,6 +130,9 @@ install: all   ## install tools, man pages and pipelines below PREFIX
 	install $(TOOLS:%=$(B)/%) $(DESTDIR)$(PREFIX)/bin
 	for s in 1 5 7; do for m in man/*.$$s; do [ ! -f $$m ] || install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s; done; done
 	install pipelines/*.sh $(DESTDIR)$(PREFIX)/share/dc
+	install -m 644 pipelines/*.mk pipelines/*.awk $(DESTDIR)$(PREFIX)/share/dc
+	install -d $(DESTDIR)$(PREFIX)/share/dc/methods
+	install -m 644 pipelines/methods/*.conf $(DESTDIR)$(PREFIX)/share/dc/methods
 	install -m 644 pipelines/arch/*.json $(DESTDIR)$(PREFIX)/share/dc/arch
 
 help:   ## list the targets
@@ -132,4 +143,4 @@ clean:   ## remove what was built
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all tests-build deps demo check prove parity bench bench-peers check-long asan lint lint-objects install help clean FORCE
+.PHONY: all tests-build deps demo ablation check prove parity bench bench-peers check-long asan lint lint-objects install help clean FORCE

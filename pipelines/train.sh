@@ -27,9 +27,14 @@ profile         |           |FILE    write there where the time of a step went (
 data-threads    |1          |N       threads of dc-decode and of dc-augment
 save-every      |500        |N       steps between checkpoints (one is always written at the end)
 keep            |           |N       checkpoints to keep [all]
+val             |           |SHARDS  score checkpoints on these beside the training: RUN/val.tsv, RUN/best
+val-every       |           |N       steps between checkpoints that are scored [--save-every]
+val-classes     |           |FILE    score zero-shot by these prompts, not recall
+val-names       |           |FILE    names of the classes
 weights         |           |LIST    weights of the terms, such as clip=0.4,mvs=0.2
 queue           |           |N       rows of the nearest-neighbour queue [65536, at most half an epoch]
 nns-after       |           |N       rows that must be valid before NNS begins [4 batches, at least 1024]
+logit-scale     |           |LO,HI   limits of the logarithm of the scale [3,6; clip: 0,4.605]
 freeze          |           |LIST    conv1,image,text or none [conv1 for declip]
 recipe          |           |R       views: declip, clip, openclip, slip [the method]
 augment         |           |OPTS    more options of dc-augment, such as "--scale 0.3,1"
@@ -130,6 +135,8 @@ if [ -f "$run/run.json" ]; then
 		case $name in run | override | accept-numerics | threads | data-threads | profile) continue ;; esac
 		if [ -z "${given[$name]-}" ]; then
 			opt[$name]=$old
+		elif [[ $name == val* ]]; then
+			: # the training does not depend on it
 		elif [ "${opt[$name]}" != "$old" ] && [ -z "$begun" ]; then
 			stale=1 # there is no model yet, so the new options hold
 		elif [ "${opt[$name]}" != "$old" ]; then
@@ -143,7 +150,7 @@ if [ -n "$changes" ] && [ -z "${opt[override]}" ]; then
 	echo "Take another --run DIR, or add --override to go on with the new ones." >&2
 	exit 1
 fi
-for name in method as arch init vocab weights freeze queue nns-after; do
+for name in method as arch init vocab weights freeze logit-scale queue nns-after; do
 	[[ $changes != *"  --$name: "* ]] || die "--override cannot change --$name: $run/step-00000000 decided it; take another --run DIR (--init $run starts from its weights)"
 done
 [ ${#shards[@]} -gt 0 ] || die_usage "--data SHARDS is needed"
@@ -153,6 +160,13 @@ for name in batch merges seed save-every; do whole "$name" 0; done
 whole batch 1
 [ -z "${opt[steps]}" ] || whole steps 1
 [ -z "${opt[epochs]}" ] || whole epochs 1
+if [ -n "${opt[val]}" ]; then # there must be checkpoints to score
+	[ -z "${opt[val-every]}" ] || whole val-every 1
+	if [ -n "${opt[val-every]}" ] && [ -z "${given[save-every]-}$begun" ]; then opt[save-every]=${opt[val-every]}; fi
+	opt[val-every]=${opt[val-every]:-${opt[save-every]}}
+	[ "${opt[val-every]}" -eq 0 ] || { [ "${opt[save-every]}" -gt 0 ] && [ $((opt[val-every] % opt[save-every])) -eq 0 ]; } ||
+		die_usage "--val-every ${opt[val-every]}: must be a multiple of --save-every ${opt[save-every]}"
+fi
 [ "${opt[captions]}" != all ] || die_usage "--captions all is for encoding; training takes draw or first"
 
 # --- what follows from the options ---
@@ -188,6 +202,12 @@ else
 	count=$(dc-decode --count "${data[@]}" "${shards[@]}") || exit 1
 	[ "$count" -gt 0 ] || die "no usable sample in ${shards[*]}"
 fi
+val=()
+if [ -n "${opt[val]}" ]; then
+	[ "$(dc-decode --count "${data[@]}" "${opt[val]}")" -gt 0 ] || die "no usable sample in ${opt[val]}"
+	val=(nice -n 10 "$here/val.sh" --run "$run" --val "${opt[val]}" --every "${opt[val-every]}" --batch "${opt[batch]}" ${opt[caption]:+--caption "${opt[caption]}"}
+		${opt[keep]:+--keep "${opt[keep]}"} ${opt[val-classes]:+--classes "${opt[val-classes]}"} ${opt[val-names]:+--names "${opt[val-names]}"})
+fi
 total=${opt[steps]}
 [ -n "$total" ] || case ${opt[tail]} in
 	carry) total=$(((count * ${opt[epochs]:-1} + opt[batch] - 1) / opt[batch])) ;;
@@ -204,7 +224,7 @@ export OMP_NUM_THREADS=$threads
 tag=$run/loop
 
 args=(dc-init --arch "$arch" --method "${opt[method]}" --as "${opt[as]}" --seed "${opt[seed]}" --queue "$queue" --nns-after "$after")
-pass weights freeze
+pass weights freeze logit-scale
 [ -z "${opt[init]}" ] || args+=(--from "${opt[init]}")
 init=("${args[@]}")
 
@@ -240,7 +260,8 @@ compose() { # compose POSITION: the six commands of the ring
 	encode=("${args[@]}" ${verbose[@]+"${verbose[@]}"})
 	loss=(dc-loss ${verbose[@]+"${verbose[@]}"})
 	args=(dc-step --run "$run" --loop "$tag" --steps "$total" --warmup "$warmup")
-	pass lr lr-start weight-decay grad-clip ema save-every keep nan
+	pass lr lr-start weight-decay grad-clip ema save-every nan
+	[ -n "${opt[val]}" ] || pass keep # else val.sh does it: what waits for its row stays
 	flag by-value accept-numerics
 	step=("${args[@]}" ${verbose[@]+"${verbose[@]}"})
 }
@@ -269,7 +290,9 @@ if [ -n "$dry" ]; then # a script that does the same: to be read, changed and ru
 	say mkfifo "$tag"; echo
 	printf '%s|\n' "$(say "${decode[@]}")" "  $(say "${augment[@]}")" "  $(say "${tokenize[@]}")" "  $(say "${encode[@]}")" "  $(say "${loss[@]}")"
 	printf '%s\n' "  $(say "${step[@]}")"
-	say rm "$tag"; printf '\n\n'
+	say rm "$tag"; echo
+	[ -z "${opt[val]}" ] || { say "${val[@]:3}"; echo; }
+	echo
 	echo "# $count samples an epoch, $total batches of ${opt[batch]} in all"
 	[ -f "$vocab" ] && init+=(--vocab "$vocab")
 	"${init[@]}" --dry-run --batch "${opt[batch]}" | sed 's/^/# /'
@@ -303,6 +326,7 @@ fi
 vocab=$run/latest/bpe.txt.gz
 position=$(dc-step --run "$run" --print position) || exit 1
 if [ "$position" -ge "$total" ]; then
+	[ -z "${opt[val]}" ] || "${val[@]}" </dev/null || die "validation failed"
 	echo "$me: $run is finished: $position of $total batches" >&2
 	exit 0
 fi
@@ -320,7 +344,7 @@ tidy() { # the shared memory goes with the ring, whichever tool died
 # Only dc-step answers to signals: it gets what comes to us, besides what the terminal sends it.
 ring() {
 	trap '' INT TERM HUP
-	exec 7>&-
+	exec 5>&-
 	"${decode[@]}" | "${augment[@]}" | "${tokenize[@]}" | "${encode[@]}" | "${loss[@]}" |
 		bash -c 'echo $$ >"$1"; shift; exec "$@"' - "$tmp/pid" "${step[@]}" --lifeline 6
 	echo "${PIPESTATUS[*]}" >"$tmp/status"
@@ -335,11 +359,18 @@ stop() { # dc-step may be starting still; a signal soon after another is the sam
 	done
 	kill -TERM "$pid"
 } 2>/dev/null
+# it reads checkpoints and nothing else; its standard input tells it when to leave
+if [ -n "${opt[val]}" ]; then
+	mkfifo "$tmp/val" || exit 1
+	"${val[@]}" --follow <"$tmp/val" 8>&- &
+	val_pid=$!
+	exec 7>"$tmp/val"
+fi
 stopping=
 trap 'stopping=1' INT TERM HUP
 
 # a pipe whose writing end is ours alone: it hangs up when we are gone, even killed, and dc-step then stops the ring
-mkfifo "$tmp/life" && exec 7<>"$tmp/life" 6<"$tmp/life" || exit 1
+mkfifo "$tmp/life" && exec 5<>"$tmp/life" 6<"$tmp/life" || exit 1
 rm -f "$tag"
 mkfifo "$tag" || die "cannot make $tag"
 # rows on a terminal would run into the progress line; they are in log.tsv
@@ -347,6 +378,13 @@ if [ -n "$quiet" ] || [ -t 1 ]; then ring <&0 >/dev/null & else ring <&0 & fi
 trap stop INT TERM HUP
 [ -z "$stopping" ] || stop
 while wait $!; [ ! -f "$tmp/status" ] && kill -0 $! 2>/dev/null; do :; done
+validated() { # validated WORD: val.sh is told, and ends; it may be dead
+	[ -n "${opt[val]}" ] || return 0
+	(trap '' PIPE; echo "$1" >&7) 2>/dev/null
+	exec 7>&-
+	while wait "$val_pid"; val_status=$?; kill -0 "$val_pid" 2>/dev/null; do :; done
+	return "$val_status"
+}
 
 [ -f "$tmp/status" ] || { rm -rf "$tmp"; die "the ring's shell was killed; run again to continue from the last checkpoint"; }
 read -r -a status <"$tmp/status"
@@ -363,13 +401,16 @@ for i in "${!status[@]}"; do
 done
 [ ${#signal[@]} -eq 0 ] || fault=("${signal[@]}") # a death leaves truncated frames: what others say follows from it
 if [ ${#fault[@]} -gt 0 ]; then
+	validated stop
 	echo "$me: failed: $(printf '%s, ' "${fault[@]}" | sed 's/, $//'); run again to continue from the last checkpoint" >&2
 	exit 1
 fi
-[ "${status[${#status[@]} - 1]}" -eq 0 ] || die "the ring ended early; run again to continue from the last checkpoint"
+[ "${status[${#status[@]} - 1]}" -eq 0 ] || { validated stop; die "the ring ended early; run again to continue from the last checkpoint"; }
 position=$(dc-step --run "$run" --print position) || exit 1
 if [ "$position" -lt "$total" ]; then
+	validated stop
 	echo "$me: stopped at batch $position of $total, run again to continue" >&2
 	exit 4
 fi
+validated end || die "the run is finished, but not validated; run again to try that once more"
 [ -n "$quiet" ] || echo "$me: finished, $position batches; the model is $run/latest" >&2

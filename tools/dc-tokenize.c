@@ -44,7 +44,7 @@ struct tokenize {
 	struct dc_bpe bpe;
 	struct dc_pool *pool;
 	struct dc_bpe_coder *coder[THREADS_MAX];   /* one per thread */
-	uint64_t cut_by[THREADS_MAX];
+	uint64_t cut_by[THREADS_MAX], ids_by[THREADS_MAX];
 	int threads, T;
 	struct dc_mask mask;
 	/* room for a frame: rows [C,T], what each caption's masking depends on [C] */
@@ -230,6 +230,7 @@ tokenize_share(void *arg, size_t c)
 		int k = dc_bpe_row(t->coder[c], j->s[i].p, j->s[i].n, t->token + i * (size_t)t->T, t->T);
 
 		t->cut_by[c] += k > t->T;
+		t->ids_by[c] += (uint64_t)(k < t->T ? k : t->T);
 		if (j->id)
 			mask_caption(j, i);
 	}
@@ -467,15 +468,17 @@ run_print(const char *path)
 static void
 finish(struct tokenize *t)
 {
-	uint64_t cut = 0;
+	uint64_t cut = 0, ids = 0;
 
 	for (int i = 0; i < t->threads; i++) {
 		cut += t->cut_by[i];
+		ids += t->ids_by[i];
 		dc_bpe_coder_free(t->coder[i]);
 	}
 	dc_progress_end(&t->progress, t->batches, o.verbose);
 	if (o.verbose)
-		fprintf(stderr, "%s: %llu captions longer than %d ids, cut\n", dc_progname, (unsigned long long)cut, t->T);
+		fprintf(stderr, "%s: %llu captions longer than %d ids, cut; %.2f ids a caption view\n", dc_progname, (unsigned long long)cut,
+		    t->T, (double)ids / (double)(t->captions ? t->captions : 1));
 	dc_pool_free(t->pool);
 	dc_bpe_close(&t->bpe);
 	dc_body_free(&t->body);

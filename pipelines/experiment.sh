@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# One experiment of ablation.mk: a method of methods/*.conf, and a seed.
+#
+#	experiment.sh data SHARDS...              the list of data as it goes into the hash: names and sizes
+#	experiment.sh name METHOD SEED            METHOD-sSEED-HASH; the hash is of everything that decides the run's bytes
+#	experiment.sh options METHOD SEED         the options of train.sh, quoted for the shell
+#
+# METHOD is NAME, or NAME@EPOCHS for another length. The environment has what is common: DATA, DATA_LIST (what `data` said),
+# ARCH, EPOCHS, BATCH, CAPTION, BLUR, OPTIONS, METHOD_DIR, METHOD_OPTIONS.
+set -u
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+me=experiment.sh
+die() { echo "$me: $*" >&2; exit 1; }
+
+expand() { # {000..011}, as dc-decode does it
+	local word=$1
+	if [[ $word =~ ^(.*)\{([0-9]+)\.\.([0-9]+)\}(.*)$ ]]; then
+		local i
+		for i in $(seq -f "%0${#BASH_REMATCH[2]}.0f" "${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}"); do
+			expand "${word%%\{*}$i${word#*\}}"
+		done
+	else
+		echo "$word"
+	fi
+}
+list() {
+	local s
+	for s; do expand "$s"; done | while IFS= read -r s; do
+		[ -f "$s" ] || die "$s: no such shard"
+		echo "${s##*/} $(stat -Lc %s "$s")"
+	done
+}
+
+words() { # words TEXT...: as a shell would split them, quotes included; one a line
+	local w=()
+	[[ $* != *[\`\$\;\&\|\<\>]* ]] || die "$*: only words and quotes"
+	eval "w=($*)" || die "cannot read the options $*"
+	printf '%s\n' "${w[@]}"
+}
+
+# What several say about --augment holds together; BLUR is for recipes that blur.
+join_augment() { awk -v blur="${BLUR:-}" '
+	augment { more = more s $0; s = " "; augment = 0; next }
+	$0 == "--augment" { augment = 1; next }
+	is { recipe[is] = $0; is = "" }
+	$0 == "--method" || $0 == "--recipe" { is = $0 }
+	{ print }
+	END {
+		r = "--recipe" in recipe ? recipe["--recipe"] : recipe["--method"]
+		if (blur && r !~ /^(clip|openclip)$/) more = more s "--blur " blur
+		if (more) print "--augment\n" more
+	}'
+}
+
+options() { # options METHOD SEED: one word a line; of what is said twice the last counts
+	local method=${1%@*} epochs=${EPOCHS:-} conf
+	[[ $1 != *@* ]] || epochs=${1#*@}
+	conf=${METHOD_DIR:-$here/methods}/$method.conf
+	[ -f "$conf" ] || conf=$here/methods/$method.conf
+	[ -f "$conf" ] || die "no method '$method': not in ${METHOD_DIR:+$METHOD_DIR nor in }$here/methods"
+	printf '%s\n' --arch "$ARCH" --batch "$BATCH" --seed "$2"
+	[ -z "$epochs" ] || printf '%s\n' --epochs "$epochs"
+	[ -z "${CAPTION:-}" ] || printf '%s\n' --caption "$CAPTION"
+	{
+		words "${OPTIONS:-}"
+		words "$(sed 's/^[[:blank:]]*#.*//' "$conf" | tr '\n' ' ')"
+		words "${METHOD_OPTIONS:-}"
+	} | join_augment
+}
+# the last of each option, sorted, and files by what is in them
+canonical() {
+	local name value
+	while IFS= read -r name; do
+		[ -n "$name" ] || continue
+		case $name in
+		--keep-encoded | --strict | --by-value) value=yes ;;
+		--*) IFS= read -r value ;;
+		*) die "$name: an option of train.sh was expected" ;;
+		esac
+		case $name in
+		--arch) [[ $value == *.json ]] || value=$here/arch/$value.json ;;
+		esac
+		case $name in --arch | --vocab) value=$(sha256sum <"$value") || exit 1 ;; esac
+		case $name in --threads | --data-threads | --val*) continue ;; esac
+		printf '%s\t%s\n' "$name" "$value"
+	done | awk -F '\t' '{ v[$1] = $2 } END { for (k in v) print k "\t" v[k] }' | sort
+}
+
+set -o pipefail
+case ${1-} in
+data) shift; list "$@" ;;
+options) options "$2" "$3" | while IFS= read -r w; do [ -z "$w" ] || printf '%q ' "$w"; done || exit 1 ;;
+name)
+	text=$(options "$2" "$3" | canonical) || exit 1
+	hash=$({ echo "$text"; echo "${DATA_LIST:-}"; } | sha256sum) || exit 1
+	echo "$2-s$3-${hash:0:10}" ;;
+*) sed -n '5,11s/^#[\t ]\{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2 ;;
+esac

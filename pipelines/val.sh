@@ -1,0 +1,173 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Score the checkpoints of a run, one row each; train.sh --val has this beside its ring. man train.sh has the whole story.
+#
+#	val.sh --run RUN --val SHARDS [--every N] [--keep N]    RUN/val.tsv: a row for every N-th step, and for the newest
+#	val.sh --model DIR --val SHARDS                         the same row of one model, on standard output
+#	--batch N              samples of a batch, for the pairs seen [as RUN/run.json says]
+#	--caption WHERE        where captions are, as for train.sh [txt]
+#	--classes FILE         zero-shot: lines of prompts, as many for each class, in order; labels from .cls
+#	--names FILE           and the names of the classes
+#	--follow               go on until standard input ends; a line "end" there: score the newest too; "stop": leave at once
+set -u -o pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
+me=val.sh
+die() { echo "$me: $*" >&2; exit 1; }
+usage() { sed -n '5,11s/^#\t//p' "${BASH_SOURCE[0]}"; }
+
+shards=() caption='' run='' model='' every=0 keep='' classes='' names='' follow='' batch=''
+while [ $# -gt 0 ]; do
+	case $1 in
+	-h | --help) usage; exit 0 ;;
+	--follow) follow=1; shift; continue ;;
+	--run | --model | --every | --batch | --keep | --caption | --classes | --names | --val) ;;
+	*) echo "$me: unknown argument $1" >&2; exit 2 ;;
+	esac
+	[ $# -gt 1 ] || { echo "$me: $1 needs a value" >&2; exit 2; }
+	if [ "$1" = --val ]; then shards+=("$2"); else printf -v "${1#--}" %s "$2"; fi
+	shift 2
+done
+if [ ${#shards[@]} -eq 0 ] || [ -z "$run$model" ] || [[ ! $every$keep =~ ^[0-9]+$ ]]; then usage >&2; exit 2; fi
+source=()
+[ -n "$batch" ] || batch=$(sed -n 's/^"batch": "\([0-9]*\)".*/\1/p' "${run:-$model}/run.json" 2>/dev/null)
+batch=${batch:-1}
+[ -z "$caption" ] || source=(--caption "$caption")
+# one thread: it is a guest on the processors, and the scores are the same on any number of them
+export OMP_NUM_THREADS=1
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+trap '' PIPE HUP
+
+# --- the scores: the only place that knows what dc-recall and dc-zeroshot print ---
+
+recall_row() { # name<TAB>value of every share, then their mean, which decides what is best
+	awk -F '\t' '$1 ~ /_R@/ { sub(/_R@/, "_r", $1); print $1 "\t" $2; sum += $2; n++ }
+		END { if (n != 6) exit 1; printf "mean\t%.6f\n", sum / n }'
+}
+zeroshot_row() {
+	awk -F '\t' 'NF < 2 { exit } NR > 1 { k = tolower($1); gsub(/[^a-z0-9]+/, "_", k); print k "\t" $2; if (!n++) top = $2 }
+		END { if (!n) exit 1; print "top\t" top }'
+}
+features() { # features MODEL CAPTIONS
+	local size
+	size=$(tr -d ' \n' <"$1/open_clip_config.json" | sed -n 's/.*"image_size":\([0-9]*\).*/\1/p')
+	dc-decode --captions "$2" --tail short ${source[@]+"${source[@]}"} "${shards[@]}" | dc-augment -j 1 --recipe eval --size "$size" |
+		dc-tokenize --model "$1" --mlm 0 | dc-encode --model "$1"
+}
+score() { # score MODEL
+	if [ -z "$classes" ]; then
+		features "$1" all | dc-recall --tsv | recall_row
+	else
+		dc-tokenize --model "$1" --lines "$classes" | dc-encode --model "$1" >"$tmp/classes" &&
+			features "$1" first | dc-zeroshot --tsv --classes "$tmp/classes" ${names:+--names "$names"} | zeroshot_row
+	fi
+}
+
+row() { # row CHECKPOINT: a header, and its values
+	local step=- pairs=-
+	if [ -f "$1/state.safetensors" ]; then
+		ln -sfn "$(cd "$1" && pwd)" "$tmp/latest"
+		step=$(dc-step --run "$tmp" --print step) || return
+		pairs=$(($(dc-step --run "$tmp" --print position) * batch))
+	fi
+	score "$1" >"$tmp/score" || return
+	{ printf 'step\t%s\npairs\t%s\n' "$step" "$pairs"; cat "$tmp/score"; } |
+		awk -F '\t' '{ h = h s $1; v = v s $2; s = "\t" } END { print h; print v }' >"$tmp/row"
+}
+
+if [ -n "$model" ]; then
+	d=$model/latest
+	[ -d "$d" ] || d=$model
+	[ -f "$d/open_clip_config.json" ] || die "$model: no open_clip_config.json in it"
+	row "$d" || die "$model: not scored"
+	cat "$tmp/row"
+	exit
+fi
+
+# --- a run ---
+table=$run/val.tsv
+[ -d "$run/step-00000000" ] || die "$run: no checkpoint in it"
+exec 9>"$run/.val" && flock 9 || die "cannot lock $run/.val"
+number() { echo $((10#${1##*step-})); }
+newest() { readlink "$run/latest" || echo step-00000000; }
+
+# Rows tell of checkpoints up to the newest, and of one way to score; what says otherwise goes.
+begin() {
+	local now
+	now=$(printf '%s\n' "$caption" "$classes" "$names" "${shards[@]}")
+	if [ "$now" != "$(cat "$run/.val.how" 2>/dev/null)" ]; then
+		rm -f "$table"
+		echo "$now" >"$run/.val.how"
+	fi
+	[ ! -f "$table" ] || put "$table"
+}
+put() { # put FILE...: their rows become the table, in the order of their steps
+	awk -F '\t' -v max="$(number "$(newest)")" 'NR == 1 { n = NF; print; fflush(); next } FNR > 1 && NF == n && $1 <= max && !seen[$1]++ { print | "sort -n" }' "$@" >"$table.new" &&
+		mv "$table.new" "$table"
+}
+has_row() { [ -f "$table" ] && awk -F '\t' -v s="$1" '$1 == s { found = 1 } END { exit !found }' "$table"; }
+next() { # the first checkpoint that asks for a row and has none
+	local d s
+	for d in "$run"/step-*; do
+		[[ $d =~ /step-[0-9]+$ ]] && s=$(number "$d") && [ "$s" -gt 0 ] || continue
+		if [ "$every" -gt 0 ] && [ $((s % every)) -eq 0 ] ||
+			{ [ "${1-}" = end ] && [ "${d##*/}" = "$(newest)" ]; }; then
+			has_row "$s" || { echo "$d"; return; }
+		fi
+	done
+	return 1
+}
+best() { # the checkpoint with the highest last column; of equal ones the first
+	local s
+	s=$(awk -F '\t' 'NR > 1 && (NR == 2 || $NF > max) { max = $NF; s = $1 } END { printf "step-%08d", s }' "$table")
+	[ ! -d "$run/$s" ] || [ "$(readlink "$run/best")" = "$s" ] || { ln -sfn "$s" "$run/.best.tmp" && mv -T "$run/.best.tmp" "$run/best"; }
+}
+prune() { # dc-step --keep, but for checkpoints that wait for their row, and the best
+	local d n=0
+	[ -n "$keep" ] || return 0
+	for d in $(cd "$run" && ls -d step-* | sort -r); do
+		[[ $d =~ ^step-[0-9]+$ ]] && [ "$(number "$d")" -gt 0 ] && [ $((n += 1)) -gt "$keep" ] || continue
+		[ "$d" != "$(newest)" ] && [ "$d" != "$(readlink "$run/best")" ] && { [ "$every" -eq 0 ] || [ $(($(number "$d") % every)) -ne 0 ] ||
+			has_row "$(number "$d")"; } || continue
+		mv "$run/$d" "$run/.$d.old" && rm -rf "$run/.$d.old"
+	done
+}
+
+word='' heard=''
+hear() { # hear SECONDS: what train.sh says: $word. The time may be up in the middle of a line
+	local rc=0 line=
+	IFS= read -r -t "$1" line || rc=$?
+	heard+=$line
+	case $heard in *end) word=end ;; *stop) word=stop ;; esac
+	[ $rc -eq 0 ] || [ $rc -gt 128 ] || word=${word:-gone}
+}
+add() { # add CHECKPOINT: its row
+	local job
+	set -m
+	row "$1" </dev/null &
+	job=$!
+	set +m
+	while [ -n "$follow" ] && [ -z "$word" ] && kill -0 $job 2>/dev/null; do hear 0.2; done
+	if [ "$word" = stop ]; then
+		kill -- -$job
+		wait $job 2>/dev/null
+		exit 0
+	fi
+	wait $job || die "$1: not scored"
+	if [ -f "$table" ]; then put "$table" "$tmp/row"; else put "$tmp/row"; fi || die "cannot write $table"
+	best
+}
+
+begin
+[ -n "$follow" ] || word=end
+while :; do
+	prune
+	if d=$(next "$word"); then
+		add "$d"
+	elif [ -n "$word" ]; then
+		break
+	else
+		hear 1
+	fi
+done

@@ -1,0 +1,104 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# ablation.mk: interrupted it continues, finished it does nothing, a changed experiment is run again and no other; its tables.
+. "${0%/*}/lib.sh"
+command -v make >/dev/null || skip_all 'no make'
+cat >arch.json <<'END'
+{"embed_dim": 32, "vision_cfg": {"image_size": 16, "layers": 1, "width": 64, "patch_size": 8},
+ "text_cfg": {"context_length": 16, "width": 64, "heads": 1, "layers": 1}}
+END
+dc-scenes --out scenes --train 40 --test 12 --zero-shot 1 --shard 20 --size 24 >out 2>err
+ok $? 'scenes'
+mkdir conf
+echo '--method clip' >conf/clip.conf
+printf '# with fewer heads\n--weights clip=0.8,mvs=0.2,simsiam=0,mlm=0,nns=0\n' >conf/mvs.conf
+# shellcheck disable=SC2120
+ablate() { # ablate ARGUMENT...
+	make -f "$top/pipelines/ablation.mk" DATA='scenes/train-{000..001}.tar' TEST=scenes/test-000.tar OUT=out.d ARCH=arch.json METHODS='clip mvs' \
+		SEEDS=1 EPOCHS=2 BATCH=8 VAL_EVERY=4 THREADS=1 METHOD_DIR=conf BLUR=0.1,1 OPTIONS='--merges 60 --augment "--flip-p 0"' "$@"
+}
+
+run 0 'a dry run' ablate -n
+cp out dry
+said 'train.sh. -q --run .out.d/runs/clip-s1-[0-9a-f]{10}. .* --method clip' 'prints the runs'
+check 'with a blur where there is one' sh -c 'grep -q "augment --flip-p..0..--blur..0.1..1.*val" dry && ! grep "method clip" dry | grep -q blur'
+[ ! -e out.d ]; ok $? 'and makes nothing'
+
+# the ring dies in the first run: dc-decode gives six batches and breaks off
+mkdir broken && ln -s "$DC_BIN"/* broken/ && rm broken/dc-decode
+held=$(dc-decode --batch 8 --seed 1 --epochs 2 'scenes/train-{000..001}.tar' 2>/dev/null | wc -c)
+cat >broken/dc-decode <<END
+#!/bin/sh
+case " \$* " in *' --skip 0 '*) "$DC_BIN/dc-decode" "\$@" | head -c $((held * 6 / 10)) ;; *) exec "$DC_BIN/dc-decode" "\$@" ;; esac
+END
+chmod +x broken/dc-decode
+(DC_BIN=$tmp/broken; export DC_BIN; ablate >out 2>err); [ $? -eq 2 ]; ok $? 'a run that breaks off fails'
+check 'after its first checkpoint' test -d out.d/runs/clip-s1-*/step-00000004
+[ ! -e out.d/results.tsv ]; ok $? 'and has no result'
+run 0 'make again' ablate
+said 'train.sh: continuing at batch 4 of 10' 'continues it'
+check 'two results' test "$(wc -l <out.d/results.tsv)" -eq 3
+check 'of the two methods' test "$(cut -f 1,2 out.d/results.tsv | tr '\t\n' '  ')" = 'method seed clip 1 mvs 1 '
+awk -F '\t' 'NR > 1 { print $3, $4, $5, $6, $7, $(NF - 1) }' out.d/results.tsv >rows
+while read -r dir checkpoint config steps pairs mean; do
+	[ -d "out.d/$dir/$checkpoint" ] && [ "${dir##*-}" = "$config" ] && [ "$steps $pairs" = '10 80' ]
+	ok $? "$dir and its checkpoint are there"
+	check 'its last validation, on the same images, has the same score' test "$(tail -n 1 "out.d/$dir/val.tsv" | awk '{ print $NF }')" = "$mean"
+done <rows
+check 'results.md has them' grep -q '^| mvs − clip | 1 | [-+]' out.d/results.md
+if command -v gnuplot >/dev/null; then
+	check 'a picture' sh -c 'head -c 8 out.d/ablation.png | od -An -c | grep -q "P   N   G"'
+else
+	skip 'no gnuplot' 'a picture'
+fi
+
+touch stamp; sleep 0.01
+run 0 'once more' ablate
+cp out printed
+check 'trains and scores nothing' sh -c '! grep -E "train.sh|val.sh" printed'
+check 'and touches no run' test -z "$(find out.d/runs -newer stamp)"
+
+sed -i 's/clip=0.8,mvs=0.2/clip=0.7,mvs=0.3/' conf/mvs.conf
+sed -i '1i# a comment' conf/clip.conf
+run 0 'with other weights for one method' ablate
+cp out printed
+said 'train.sh. -q --run .out.d/runs/mvs-s1-' 'that one is trained'
+check 'and no other' test "$(grep -c 'train.sh. -q' printed)" -eq 1
+check 'the results are of the new one' test "$(sed -n 3p out.d/results.tsv | cut -f 3)" != "$(sed -n 2p rows | cut -d ' ' -f 1)"
+check 'the other is as it was' test "$(sed -n 2p out.d/results.tsv | cut -f 3)" = "$(sed -n 1p rows | cut -d ' ' -f 1)"
+run 0 'another test set' ablate TEST=scenes/train-000.tar VAL=
+cp out printed
+check 'is scored, and nothing is trained' test "$(grep -c 'train.sh. -q' printed) $(grep -c 'val.sh. --model' printed)" = '0 2'
+run 0 'list' ablate -s list SEEDS='1 2'
+cp out printed
+check 'says what is finished' test "$(cut -f 2 printed | tr '\n' ' ')" = 'finished finished - - '
+run 2 'a method that is not there' ablate METHODS='clip nix'
+said "experiment.sh: no method 'nix'" 'is named'
+run 2 'no data' make -f "$top/pipelines/ablation.mk" TEST=x
+said 'DATA= is needed' 'is asked for'
+
+# hashes: what decides the bytes counts, what does not does not
+name() { env METHOD_DIR=conf ARCH=arch.json BATCH=8 EPOCHS=2 DATA_LIST='a.tar 3' "$@" "$top/pipelines/experiment.sh" name clip 1; }
+first=$(name env)
+check 'threads and spelling leave the name' test "$(name env OPTIONS='--threads 2   --lr 1' METHOD_OPTIONS='--lr 0.5')" = "$(name env METHOD_OPTIONS='--lr 0.5')"
+for o in "OPTIONS=--lr 1" EPOCHS=3 BATCH=4 'DATA_LIST=a.tar 4' CAPTION=json:x; do check "$o changes it" test "$(name env "$o")" != "$first"; done
+
+# the tables on numbers that can be checked by hand: differences 3, 2, 4: mean 3, s 1, t(0.975, 2) = 4.303
+printf 'method\tseed\trun\tcheckpoint\tconfig\tsteps\tpairs\tgflop_per_pair\ttflop\ttrain_s\tr1\tmean\tversion\n' >r.tsv
+for row in 'clip 1 0.10 1 10' 'clip 2 0.12 1 10' 'clip 3 0.14 1 10' 'ours 1 0.13 4 40' 'ours 2 0.14 4 40' 'ours 3 0.18 4 40'; do
+	echo "$row" | awk -v OFS='\t' '{ print $1, $2, "runs/" $1 $2, "step-1", "x", 5, 100, $4, $5, 7, $3, $3, "v" }' >>r.tsv
+done
+{
+	printf 'method\tseed\trun\tstep\tpairs\ttflop\tr1\tmean\n'
+	printf 'clip\t1\tr\t1\t50\t5\t0.05\t0.05\nclip\t1\tr\t2\t100\t10\t0.1\t0.1\n'
+	printf 'ours\t1\tr\t1\t20\t8\t0.04\t0.04\nours\t1\tr\t2\t40\t16\t0.08\t0.08\n'
+} >c.tsv
+run 0 'a table' awk -v methods='clip ours' -v plot=bars -f "$top/pipelines/results.awk" r.tsv c.tsv
+said '^\| clip \| 3 \| 1.000 \| 100 \| 10 \| 7 \| 12.0 ± 5.0 \| 12.0 ± 5.0 \|' 'the mean and its interval'
+said '^\| ours − clip \| 3 \| \+3.00 ± 2.48 \| \+3.00 ± 2.48 \|' 'the paired difference'
+said '^\| ours − clip \| 1 \| -5.00 \|' 'at equal compute, between two points of the curve'
+cat >big.json <<END
+{"freeze":"conv1","model":{"model_cfg":{"embed_dim":512,"text_cfg":{"context_length":77,"heads":8,"layers":12,"vocab_size":49408,"width":512},"vision_cfg":{"image_size":224,"layers":12,"patch_size":32,"width":768}}},"queue":65536,"simsiam_hidden":512,"simsiam_width":1024,"weights":{"clip":0.4,"mlm":0.2,"mvs":0.2,"nns":0.2,"simsiam":0.2}}
+END
+check 'the work of a DeCLIP pair with ViT-B/32: 58 GFLOP' test "$(awk -v tokens=14 -v batch=4096 -f "$top/pipelines/work.awk" big.json | cut -c 1-4)" = 57.9
+done_testing
