@@ -23,6 +23,9 @@ CPPFLAGS = -D_GNU_SOURCE -Icommon -I. -DDC_PREFIX='"$(PREFIX)"'
 LDLIBS   = $(PKGLIBS) -fopenmp -lm -lpthread
 COMPILE  = $(CC) $(CPPFLAGS) $(PKGCFLAGS) $(STD) $(WARN) $(CFLAGS) -fopenmp -MMD -MP
 
+# one short line a file; V=1 shows the commands, -s nothing
+quiet    = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,printf '%-3s %s\n' $(1) $(2);))
+
 LIBSRC   = $(sort $(wildcard common/*/*.c))
 TOOLS    = $(sort $(patsubst tools/%.c,%,$(wildcard tools/dc-*.c)))
 UNIT     = $(sort $(patsubst tests/%.c,%,$(wildcard tests/test_*.c)))
@@ -32,37 +35,37 @@ SHELLS   = $(sort $(wildcard tests/*.t))
 LIB      = $(B)/libdc.a
 LIB64    = $(B)/libdc64.a
 
-all: $(TOOLS:%=$(B)/%)   ## build the tools into build/
+all: $(TOOLS:%=$(B)/%)   ## build the tools into build/ (V=1 shows the commands)
 
 tests-build: $(UNIT:%=$(B)/%) $(UNIT64:%=$(B)/%)
 
 $(LIB): $(LIBSRC:%.c=$(B)/%.o)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call quiet,AR,$@)$(AR) rcs $@ $^
 
 $(LIB64): $(LIBSRC:%.c=$(B)/f64/%.o)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call quiet,AR,$@)$(AR) rcs $@ $^
 
 $(B)/dc-%: $(B)/tools/dc-%.o $(LIB)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call quiet,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/test_%: $(B)/tests/test_%.o $(LIB)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call quiet,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/bench_%: $(B)/tests/bench/%.o $(LIB)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call quiet,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/test64_%: $(B)/f64/tests/test64_%.o $(LIB64)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call quiet,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/f64/%.o: %.c
 	@mkdir -p $(@D)
-	$(COMPILE) -DDC_DOUBLE -c -o $@ $<
+	$(call quiet,CC,'$< (double)')$(COMPILE) -DDC_DOUBLE -c -o $@ $<
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(COMPILE) -c -o $@ $<
+	$(call quiet,CC,$<)$(COMPILE) -c -o $@ $<
 
 # --version says what was built: this one file follows every commit
 $(B)/common/base/opts.o $(B)/f64/common/base/opts.o: CPPFLAGS += -DDC_VERSION='"$(VERSION)"' -DDC_CFLAGS='"$(CFLAGS)"'
@@ -124,16 +127,21 @@ lint: deps   ## man pages, shell, and C by two compilers and cppcheck
 	! grep -nE '[[:blank:]]+$$' $(LIBSRC) tools/*.c tests/*.[ch] tests/*.t tests/parity/* pipelines/*.sh man/* Makefile
 lint-objects: $(LIBSRC:%.c=$(B)/%.o) $(TOOLS:%=$(B)/tools/%.o)
 
-install: all   ## install tools, man pages and pipelines below PREFIX
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
-	    $(DESTDIR)$(PREFIX)/share/man/man7 $(DESTDIR)$(PREFIX)/share/dc/arch
+# Below PREFIX/share/dc is what pipelines/ is here; dcstream.py, the stream in Python, lies with the examples that import it.
+install: all   ## install tools, man pages, pipelines and examples below PREFIX [/usr/local]
+	@$(MAKE) --no-print-directory install-files
+share = $(DESTDIR)$(PREFIX)/share
+install-files:
+	install -d $(DESTDIR)$(PREFIX)/bin $(share)/man/man1 $(share)/man/man5 $(share)/man/man7 \
+	    $(share)/dc/arch $(share)/dc/methods $(share)/dc/examples
 	install $(TOOLS:%=$(B)/%) $(DESTDIR)$(PREFIX)/bin
-	for s in 1 5 7; do for m in man/*.$$s; do [ ! -f $$m ] || install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s; done; done
-	install pipelines/*.sh $(DESTDIR)$(PREFIX)/share/dc
-	install -m 644 pipelines/*.mk pipelines/*.awk $(DESTDIR)$(PREFIX)/share/dc
-	install -d $(DESTDIR)$(PREFIX)/share/dc/methods
-	install -m 644 pipelines/methods/*.conf $(DESTDIR)$(PREFIX)/share/dc/methods
-	install -m 644 pipelines/arch/*.json $(DESTDIR)$(PREFIX)/share/dc/arch
+	for s in 1 5 7; do install -m 644 man/*.$$s $(share)/man/man$$s || exit; done
+	install pipelines/*.sh $(share)/dc
+	install -m 644 pipelines/*.mk pipelines/*.awk $(share)/dc
+	install -m 644 pipelines/arch/*.json $(share)/dc/arch
+	install -m 644 pipelines/methods/*.conf $(share)/dc/methods
+	install pipelines/examples/*.py $(share)/dc/examples
+	install -m 644 tests/reference/dcstream.py $(share)/dc/examples
 
 help:   ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -143,4 +151,4 @@ clean:   ## remove what was built
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all tests-build deps demo ablation check prove parity bench bench-peers check-long asan lint lint-objects install help clean FORCE
+.PHONY: all tests-build deps demo ablation check prove parity bench bench-peers check-long asan lint lint-objects install install-files help clean FORCE
