@@ -8,7 +8,9 @@
 set -u -o pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
-[ $# -ge 3 ] || { sed -n '5s/^#\t//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+usage() { sed -n '5s/^#\t//p' "${BASH_SOURCE[0]}"; }
+case ${1-} in -h | --help) usage; exit 0 ;; esac
+[ $# -ge 3 ] || { usage >&2; exit 2; }
 out=$1 hash=$2 methods=$3
 shift 3
 tmp=$(mktemp -d) || exit 1

@@ -1,22 +1,35 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # What `make demo` runs: draw a data set, train a small DeCLIP on it through the ring, score the model, show the results.
-#
-#	demo.sh [--data SHARDS --test SHARDS] [--dir DIR] [--steps N]
-#
-# With --data it trains on those shards instead, and scores recall on --test. Run again to continue or to score again.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
 dir=demo data='' test='' steps=900
+usage() {
+	cat <<-'END'
+	usage: demo.sh [options]
+	Draw a data set, train a small DeCLIP on it, score the model, show the results: what `make demo` runs.
+	Run again to continue, or to score again.
+
+	      --data SHARDS    train on these shards instead ...
+	      --test SHARDS    ... and score recall on these
+	      --dir DIR        where everything goes [demo]
+	      --steps N        steps of the training [900]
+	  -h, --help           print this and exit
+	      --version        print the version and exit
+	END
+}
+die_usage() { echo "demo.sh: $*" >&2; echo "Try 'demo.sh --help'." >&2; exit 2; }
 while [ $# -gt 0 ]; do
 	case $1 in
-	-h | --help) sed -n '5,7s/^#\t\{0,1\} \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+	-h | --help) usage; exit 0 ;;
+	--version) exec dc-step --version ;;
+	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
 	--data | --test | --dir | --steps)
-		[ $# -gt 1 ] || { echo "demo.sh: $1 needs a value" >&2; exit 2; }
+		[ $# -gt 1 ] || die_usage "$1 needs a value"
 		printf -v "${1#--}" %s "$2"
 		shift 2 ;;
-	*) echo "demo.sh: unknown argument $1" >&2; exit 2 ;;
+	*) die_usage "unknown argument $1" ;;
 	esac
 done
 say() { printf '\n== %s\n' "$*"; }
@@ -34,7 +47,7 @@ if [ -z "$data" ]; then
 	scenes=1
 else
 	run=$dir/run-own scenes=
-	[ -n "$test" ] || { echo "demo.sh: --data needs --test, shards that are scored" >&2; exit 2; }
+	[ -n "$test" ] || die_usage "--data needs --test, shards that are scored"
 fi
 
 caption=()

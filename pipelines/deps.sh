@@ -1,10 +1,27 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Install the Debian packages that dc needs, as root or through sudo; says what it does, and does nothing when all is
-# there.  --check only reports (status 1 if something is missing).
+# Install the Debian packages that dc needs, as root or through sudo; says what it does, and does nothing when all is there.
 set -u
+usage() {
+	cat <<-'END'
+	usage: deps.sh [--check]
+	Install the Debian packages that are missing, as root or through sudo: what `make deps` runs.
+
+	      --check    install nothing; name what is missing, status 1 if something is
+	  -h, --help     print this and exit
+	END
+}
+check=
+for arg; do
+	case $arg in
+	-h | --help) usage; exit 0 ;;
+	--check) check=1 ;;
+	*) echo "deps.sh: unknown argument $arg" >&2; echo "Try 'deps.sh --help'." >&2; exit 2 ;;
+	esac
+done
+
 need='build-essential pkg-config libarchive-dev libjpeg-dev libpng-dev libwebp-dev libopenblas-openmp-dev
-libxxhash-dev libutf8proc-dev libjansson-dev zlib1g-dev wordnet-base gnuplot-nox
+libxxhash-dev libpcre2-dev libutf8proc-dev libjansson-dev zlib1g-dev wordnet-base gnuplot-nox
 perl procps libomp-dev mandoc shellcheck cppcheck clang zstd git python3 python3-numpy python3-msgpack python3-msgpack-numpy python3-xxhash python3-pil'
 # Debian 12 calls msgpack-c libmsgpack-dev, Debian 13 libmsgpack-c-dev
 msgpack='libmsgpack-dev libmsgpack-c-dev'
@@ -15,7 +32,7 @@ missing=
 for p in $need; do have "$p" || missing="$missing $p"; done
 have libmsgpack-dev || have libmsgpack-c-dev || missing="$missing msgpack-c"
 [ -n "$missing" ] || exit 0
-if [ "${1-}" = --check ]; then
+if [ -n "$check" ]; then
 	echo "missing packages:$missing (make deps installs them)" >&2
 	exit 1
 fi

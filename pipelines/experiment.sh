@@ -11,6 +11,7 @@
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 me=experiment.sh
+usage() { sed -n '5,11s/^#[\t ]\{0,1\}//p' "${BASH_SOURCE[0]}"; }
 die() { echo "$me: $*" >&2; exit 1; }
 
 expand() { # {000..011}, as dc-decode does it
@@ -95,5 +96,6 @@ name)
 	text=$(options "$2" "$3" | canonical) || exit 1
 	hash=$({ echo "$text"; echo "${DATA_LIST:-}"; } | sha256sum) || exit 1
 	echo "$2-s$3-${hash:0:10}" ;;
-*) sed -n '5,11s/^#[\t ]\{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2 ;;
+-h | --help) usage; exit 0 ;;
+*) usage >&2; exit 2 ;;
 esac

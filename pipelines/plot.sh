@@ -1,22 +1,50 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: plot.sh RUN OUT.png    the loss terms, learning rate and accuracy of RUN/log.tsv, drawn by gnuplot
+# Draw the loss terms, the in-batch accuracy and the learning rate of RUN/log.tsv. man plot.sh has more.
 set -eu
-[ $# = 2 ] || { echo "usage: plot.sh RUN OUT.png" >&2; exit 2; }
+me=plot.sh
+usage() {
+	cat <<-'EOF'
+	usage: plot.sh RUN OUT
+	Draw the loss terms, the accuracy within the batch and the learning rate of a run's log.tsv
+	into OUT, a .png or .svg, with gnuplot. Each point of a curve is the mean of a sixtieth of the rows.
+
+	  -h, --help       print this and exit
+	      --version    print the version and exit
+	EOF
+}
+die() { echo "$me: $*" >&2; exit 1; }
+die_usage() { echo "$me: $*" >&2; echo "Try '$me --help'." >&2; exit 2; }
+case ${1-} in
+-h | --help) usage; exit 0 ;;
+--version)
+	here=$(cd "$(dirname "$0")" && pwd)
+	PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
+	exec dc-step --version ;;
+-?*) die_usage "unknown option $1" ;;
+esac
+[ $# = 2 ] || { usage >&2; exit 2; }
+case $2 in
+*.png) terminal="pngcairo size 1000,640 font 'sans,11'" ;;
+*.svg) terminal="svg size 1000,640 font 'sans,11' background '#ffffff'" ;;
+*) die_usage "$2: must end in .png or .svg" ;;
+esac
+case $1$2 in *\'*) die "no quotes in file names, gnuplot does not take them: $1 $2" ;; esac
 log=$1/log.tsv
-[ -s "$log" ] || { echo "plot.sh: $log: no rows" >&2; exit 1; }
-command -v gnuplot >/dev/null || { echo "plot.sh: gnuplot is not installed (make deps)" >&2; exit 1; }
+[ -s "$log" ] || die "$log: no rows"
+command -v gnuplot >/dev/null || die "gnuplot is not installed (make deps)"
 col() { head -n 1 "$log" | tr '\t' '\n' | grep -nx "$1" | cut -d: -f1; }
 
 # each point is the mean of a window of rows, so that the curve can be read
 window=$(($(wc -l <"$log") / 60 + 1))
 curves=
 for term in clip mvs simsiam mlm nns total; do
-	c=$(col "$term")
+	c=$(col "$term") || c=
 	[ -z "$c" ] || curves="$curves${curves:+, }'$log' using (floor(\$1 / $window) * $window):(valid($c) ? column($c) : NaN) smooth unique with lines lw 2 title '$term'"
 done
+[ -n "$curves" ] || die "$log: no loss in it"
 gnuplot <<END
-set terminal pngcairo size 1000,640 font 'sans,11'
+set terminal $terminal
 set output '$2'
 set datafile separator "\t"
 set datafile missing 'nan'

@@ -37,7 +37,7 @@ for p in $pages; do
 done
 
 lost_references() { # .Xr to pages of ours that are not there
-	sed -n 's/^\.Xr //p' "$man"/*.[157] | tr -s ' ,' '\n\n' | awk '/^(dc-|declip$|train\.sh$)/ { name = $0; getline; print name "." $0 }' |
+	sed -n 's/^\.Xr //p' "$man"/*.[157] | tr -s ' ,' '\n\n' | awk '/^(dc-|declip$|.*\.sh$)/ { name = $0; getline; print name "." $0 }' |
 	    sort -u | while read -r p; do [ -f "$man/$p" ] || echo "no page $p" >&2; done
 	grep -q . err && return 1
 	return 0
@@ -51,7 +51,7 @@ documented() { # the long options of a page's .It lines
 shown() { sed -n 's/^  \(-[a-zA-Z],\|   \)\{0,1\} *--\([a-z][a-z0-9-]*\).*/\2/p' "$1" | sort -u; }
 letters_shown() { sed -n 's/^  -\([a-zA-Z]\), --.*/\1/p' "$1" | sort -u; }
 letters_documented() { sed -n 's/^\.It Fl \([a-zA-Z]\)\( .*\)\{0,1\}$/\1/p' "$1" | sort -u; }
-for t in $tools train.sh score.sh; do
+for t in $tools train.sh score.sh plot.sh demo.sh; do
 	run 0 "$t --help" "$t" --help
 	[ -s out ] && [ ! -s err ] && head -n 1 out | grep -q "^usage: $t "; ok $? 'on standard output, from "usage:"'
 	cp out help.txt
@@ -66,6 +66,15 @@ for t in $tools train.sh score.sh; do
 	run 2 "$t: an option it does not have" "$t" --no-such-option
 	[ ! -s out ] && grep -q "^$t: .*no-such-option" err; ok $? 'is named'
 done
+
+for s in "$top"/pipelines/*.sh; do
+	t=${s##*/}
+	run 0 "$t --help" "$t" --help
+	[ -s out ] && [ ! -s err ]; ok $? 'on standard output'
+	run 2 "$t: an option it does not have" "$t" --no-such-option
+	[ ! -s out ] && [ -s err ]; ok $? 'is refused'
+done
+for p in $(cd "$man" && ls ./*.sh.1); do check "$p is about a script" test -f "$top/pipelines/${p%.1}"; done
 
 # --- examples ---
 # What the examples find around them: shards, a run that was trained a little, a vocabulary, and a curl that has no network.

@@ -4,11 +4,12 @@
 
     ... | dc-loss | scale_gradient.py 0.5 | dc-step --run RUN --loop RUN/loop
 
-Needs python3-msgpack-numpy and python3-xxhash, and dcstream.py from tests/reference. The frames: man dc-stream."""
+Needs python3-msgpack-numpy and python3-xxhash, and dcstream.py, which is in tests/reference of the sources and beside this
+file where dc is installed. The frames: man dc-stream."""
 import os
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../../tests/reference"))
+sys.path.append(os.path.join(os.path.dirname(os.path.realpath(__file__)), "../../tests/reference"))
 import dcstream
 
 
