@@ -14,7 +14,7 @@ JOBS    := $(shell nproc 2>/dev/null || echo 2)
 
 MSGPACK := $(shell pkg-config --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
 # libjpeg is libjpeg-turbo on Debian
-PKGS     = libarchive libjpeg libpng libwebp $(MSGPACK) libxxhash libutf8proc jansson zlib openblas
+PKGS     = libarchive libjpeg libpng libwebp $(MSGPACK) libxxhash libutf8proc jansson zlib openblas liblbfgs
 PKGCFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKGLIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)

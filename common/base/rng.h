@@ -21,7 +21,8 @@ enum dc_rng_purpose {
 	DC_RNG_MLM,
 	DC_RNG_INIT,       /* parameters */
 	DC_RNG_SCENES,
-	DC_RNG_QUEUE       /* the released nn queue's random start */
+	DC_RNG_QUEUE,      /* the released nn queue's random start */
+	DC_RNG_SPLIT       /* rows that are left out for validation */
 };
 
 struct dc_rng { uint64_t state; };

@@ -27,6 +27,15 @@ dc_gemm(int transA, int transB, int M, int N, int K, dc_real alpha, const dc_rea
 }
 
 void
+dc_gemm64(int transA, int transB, int M, int N, int K, double alpha, const double *A, int lda, const double *B, int ldb,
+    double beta, double *C, int ldc)
+{
+	if (M > 0 && N > 0)
+		cblas_dgemm(CblasRowMajor, transA ? CblasTrans : CblasNoTrans, transB ? CblasTrans : CblasNoTrans,
+		    M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
+}
+
+void
 dc_add_columns(dc_real *db, const dc_real *dy, int N, int C)
 {
 	enum { BLOCK = 16 };

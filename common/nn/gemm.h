@@ -14,6 +14,10 @@ enum { DC_PARALLEL = 1 << 14 };
 void dc_gemm(int transA, int transB, int M, int N, int K, dc_real alpha, const dc_real *A, int lda,
     const dc_real *B, int ldb, dc_real beta, dc_real *C, int ldc);
 
+/* The same in double precision in every build. */
+void dc_gemm64(int transA, int transB, int M, int N, int K, double alpha, const double *A, int lda, const double *B, int ldb,
+    double beta, double *C, int ldc);
+
 /* A bias's gradient: db_c += sum_n dy_nc for dy [N,C]; sums in double, the same for any number of threads. */
 void dc_add_columns(dc_real *db, const dc_real *dy, int N, int C);
 

@@ -2,6 +2,7 @@
 #include "score/rows.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "loss/unit.h"
 
@@ -28,12 +29,23 @@ check_rows(const struct dc_rows *r, struct dc_frame *f, const char *key, const s
 	return 0;
 }
 
+static int
+add_unit(struct dc_rows *r, struct dc_frame *f, const char *key, const struct dc_tensor *t)
+{
+	dc_real *norm = dc_xaligned(t->shape[0], sizeof *norm);
+	int64_t zero = -1;
+
+	dc_unit_forward(r->p + r->n * r->D, norm, t->data, (int)t->shape[0], r->D);
+	for (int64_t i = t->shape[0] - 1; i >= 0; i--)
+		zero = norm[i] > 0 ? zero : i;
+	free(norm);
+	return zero < 0 ? 0 : dc_frame_err(f, "%s: row %lld is all zeros and has no direction", key, (long long)zero);
+}
+
 int64_t
 dc_rows_take(struct dc_rows *r, struct dc_frame *f, const char *key)
 {
 	struct dc_tensor t;
-	dc_real *norm;
-	int64_t zero = -1;
 
 	DC_TRY(dc_frame_tensor(f, key, DC_REAL_TYPE, 2, &t));
 	DC_TRY(check_rows(r, f, key, &t));
@@ -42,13 +54,10 @@ dc_rows_take(struct dc_rows *r, struct dc_frame *f, const char *key)
 	r->D = (int)t.shape[1];
 	r->cap = grown(r->cap, r->n + t.shape[0]);
 	r->p = dc_xrealloc(r->p, r->cap, r->D * sizeof *r->p);
-	norm = dc_xaligned(t.shape[0], sizeof *norm);
-	dc_unit_forward(r->p + r->n * r->D, norm, t.data, (int)t.shape[0], r->D);
-	for (int64_t i = t.shape[0] - 1; i >= 0; i--)
-		zero = norm[i] > 0 ? zero : i;
-	free(norm);
-	if (zero >= 0)
-		return dc_frame_err(f, "%s: row %lld is all zeros and has no direction", key, (long long)zero);
+	if (r->raw)
+		memcpy(r->p + r->n * r->D, t.data, t.bytes);
+	else
+		DC_TRY(add_unit(r, f, key, &t));
 	r->n += t.shape[0];
 	return t.shape[0];
 }

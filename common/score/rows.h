@@ -6,11 +6,11 @@
 #include "base/real.h"
 #include "stream/stream.h"
 
-struct dc_rows { dc_real *p; int64_t n, cap; int D; };   /* [n,D] */
+struct dc_rows { dc_real *p; int64_t n, cap; int D, raw; };   /* [n,D]; raw: not made unit rows */
 struct dc_ints { int64_t *p; int64_t n, cap; };
 
-/* Append the rows of the f4 tensor `key` [n,D], each divided by its norm. Return their number, or -1 with a message: no
- * such tensor, another D than before, a value that is not finite, a row of zeros. */
+/* Append the rows of the f4 tensor `key` [n,D], each divided by its norm unless r->raw. Return their number,
+ * or -1 with a message: no such tensor, another D than before, a value that is not finite, a row of zeros (unless raw). */
 int64_t dc_rows_take(struct dc_rows *r, struct dc_frame *f, const char *key) DC_MUST_USE;
 /* Append the numbers of the tensor `key` [n] (i32, i64 or u64). Return their number, or -1 with a message. */
 int64_t dc_ints_take(struct dc_ints *v, struct dc_frame *f, const char *key) DC_MUST_USE;
