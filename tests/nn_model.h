@@ -133,8 +133,9 @@ tiny_batch(struct tiny *m)
 	}
 }
 
+/* proj_bias: the text projection is a linear layer; its tensors come last, so that no other changes */
 static inline void
-tiny_new(struct tiny *m, int quick, int released)
+tiny_new_as(struct tiny *m, int quick, int released, int proj_bias)
 {
 	struct dc_config *c = &m->c;
 
@@ -168,10 +169,22 @@ tiny_new(struct tiny *m, int quick, int released)
 	tiny_tensor(m, "", "positional_embedding", TINY_T * 8);
 	tiny_tensor(m, "", "ln_final.weight", 8);
 	tiny_tensor(m, "", "ln_final.bias", 8);
-	tiny_tensor(m, "", "text_projection", 8 * 6);
+	if (!proj_bias)
+		tiny_tensor(m, "", "text_projection", 8 * 6);
 	tiny_blocks(m, "", 2, 8, 16);
 	tiny_heads(m);
+	if (proj_bias) {
+		c->text.proj_bias = 1;
+		tiny_tensor(m, "", "text_projection.weight", 6 * 8);
+		tiny_tensor(m, "", "text_projection.bias", 6);
+	}
 	tiny_batch(m);
+}
+
+static inline void
+tiny_new(struct tiny *m, int quick, int released)
+{
+	tiny_new_as(m, quick, released, 0);
 }
 
 static inline void

@@ -90,6 +90,76 @@ refused(const char *json, const char *why)
 	ok(dc_config_parse(&c, json, strlen(json)) < 0, "refused, %s: %s", why, dc_err());
 }
 
+/* A whole open_clip_config.json with these added to each of its parts. */
+static int
+parsed_with(struct dc_config *c, const char *model, const char *vision, const char *text, const char *pre)
+{
+	char *json = dc_xasprintf("{\"model_cfg\": {\"embed_dim\": 64, \"vision_cfg\": {\"image_size\": 64, \"layers\": 2, "
+	    "\"width\": 128, \"patch_size\": 16%s}, \"text_cfg\": {\"width\": 128, \"heads\": 2, \"layers\": 3%s}%s}, "
+	    "\"preprocess_cfg\": {\"mean\": [0.5, 0.5, 0.5]%s}}", vision, text, model, pre);
+	int r = dc_config_parse(c, json, strlen(json));
+
+	free(json);
+	return r;
+}
+
+/* What open_clip may write, where it asks for nothing, and where it asks for what our towers do not do. */
+static void
+open_clips(void)
+{
+	static const struct { const char *model, *vision, *text, *say; } bad[] = {
+		{ ", \"custom_text\": true", "", "", "model_cfg: 'custom_text' is true" },
+		{ ", \"init_logit_bias\": -10", "", "", "model_cfg: 'init_logit_bias' is -10" },
+		{ ", \"multimodal_cfg\": {}", "", "", "'multimodal_cfg'" },
+		{ ", \"quick_gelu\": 1", "", "", "'quick_gelu' must be true or false" },
+		{ "", ", \"no_ln_pre\": true", "", "vision_cfg: 'no_ln_pre' is true" },
+		{ "", ", \"pool_type\": \"avg\"", "", "vision_cfg: 'pool_type' is \"avg\"" },
+		{ "", ", \"timm_model_name\": \"convnext_base\"", "", "\"convnext_base\"" },
+		{ "", ", \"ls_init_value\": 0.0001", "", "'ls_init_value'" },
+		{ "", "", ", \"hf_model_name\": \"roberta-base\"", "text_cfg: 'hf_model_name' is \"roberta-base\"" },
+		{ "", "", ", \"no_causal_mask\": true", "'no_causal_mask'" },
+		{ "", "", ", \"act_kwargs\": {\"approximate\": \"tanh\"}", "'act_kwargs'" },
+		{ "", "", ", \"embed_cls\": true", "'embed_cls'" },
+		{ "", "", ", \"frobnicate\": null", "text_cfg: 'frobnicate' is not supported" },
+	};
+	struct dc_config c, d;
+	char *json;
+
+	ok(parsed_with(&c, ", \"custom_text\": false, \"init_logit_scale\": 2.6, \"init_logit_bias\": null",
+	    ", \"patch_dropout\": 0.0, \"ls_init_value\": null, \"pool_type\": \"tok\", \"timm_drop\": 0",
+	    ", \"proj_bias\": true, \"pool_type\": \"argmax\", \"hf_tokenizer_name\": null, \"eos_id\": 2",
+	    ", \"interpolation\": \"bilinear\", \"resize_mode\": \"squash\", \"size\": 64") == 0 && c.text.proj_bias,
+	    "open_clip's other keys with the values they have anyway: %s", dc_err());
+	json = dc_config_model_json(&c);
+	ok(dc_config_parse(&d, json, strlen(json)) == 0 && d.text.proj_bias && d.mean[1] == 0.5 &&
+	    !strcmp(d.interpolation, "bilinear") && !strcmp(d.resize_mode, "squash"), "what is known of them is kept");
+	free(json);
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		ok(parsed_with(&c, bad[i].model, bad[i].vision, bad[i].text, "") < 0 && strstr(dc_err(), bad[i].say),
+		    "refused: %s", dc_err());
+}
+
+/* The linear layer of a text projection with a bias stands in the place of the matrix. */
+static void
+projections(void)
+{
+	struct dc_config c;
+	struct dc_param *p;
+	int n, found = 0;
+
+	if (dc_config_parse(&c, arch, strlen(arch)) < 0)
+		abort();
+	c.text.proj_bias = 1;
+	n = dc_params_list(&c, &p);
+	for (int i = 0; i < n; i++) {
+		found += !strcmp(p[i].name, "text_projection.weight") && p[i].shape[0] == 64 && p[i].shape[1] == 128 && p[i].decay;
+		found += !strcmp(p[i].name, "text_projection.bias") && p[i].ndim == 1 && p[i].n == 64 && !p[i].decay && p[i].text;
+		found -= !strcmp(p[i].name, "text_projection");
+	}
+	free(p);
+	ok(found == 2, "proj_bias: weight [D,W] and bias [D]");
+}
+
 static void
 params(void)
 {
@@ -118,6 +188,8 @@ main(void)
 	round_trip();
 	params();
 	ratios();
+	open_clips();
+	projections();
 	refused("{", "not JSON");
 	refused("{\"embed_dim\": 64}", "no vision_cfg");
 	refused("{\"embed_dim\": 64, \"vision_cfg\": {\"timm_model_name\": \"x\"}, \"text_cfg\": {}}", "a key that is not supported");

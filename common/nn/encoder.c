@@ -146,7 +146,9 @@ find_text(struct dc_text_tower *t, const struct dc_config *c, struct finder *f)
 	t->pos = need(f, (size_t)t->T * W, "", "positional_embedding");
 	t->ln_final_w = need(f, W, "", "ln_final.weight");
 	t->ln_final_b = need(f, W, "", "ln_final.bias");
-	t->proj = need(f, W * (size_t)t->D, "", "text_projection");
+	t->proj = need(f, W * (size_t)t->D, "", x->proj_bias ? "text_projection.weight" : "text_projection");
+	if (x->proj_bias)
+		t->proj_b = need(f, (size_t)t->D, "", "text_projection.bias");
 	find_blocks(&t->blocks, f, "");
 	return f->trains;
 }

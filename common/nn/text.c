@@ -101,23 +101,39 @@ dc_text_pool_forward(dc_real *features, struct dc_text_pool *k, const struct dc_
 
 	*k = (struct dc_text_pool){ n, y, dc_arena_reals(arena, n), dc_arena_reals(arena, n), dc_arena_reals(arena, n * W) };
 	dc_ln_forward(k->z, k->mean, k->rstd, y, t->ln_final_w.w, t->ln_final_b.w, n, t->W);
-	dc_gemm(0, 0, n, t->D, t->W, 1, k->z, t->W, t->proj.w, t->D, 0, features, t->D);   /* feature = z proj */
+	if (t->proj_b.w)
+		dc_linear_forward(features, t->D, k->z, t->W, t->proj.w, t->proj_b.w, NULL, n, t->W, t->D);
+	else
+		dc_gemm(0, 0, n, t->D, t->W, 1, k->z, t->W, t->proj.w, t->D, 0, features, t->D);   /* feature = z proj */
 	dc_lap(t->blocks.laps, DC_LAP_HEADS);
 	if (t->blocks.laps)
 		t->blocks.laps->flop += 2.0 * n * t->W * t->D * (t->proj.g ? 3 : 1);
+}
+
+/* dz [n,W] from dfeature [n,D], and the projection's gradient */
+static void
+project_backward(dc_real *dz, const struct dc_text_pool *k, const struct dc_text_tower *t, const dc_real *dfeatures)
+{
+	const int W = t->W, D = t->D, n = k->n;
+
+	if (t->proj_b.w) {
+		dc_linear_backward(dz, W, 0, t->proj.g, t->proj_b.g, dfeatures, D, k->z, W, t->proj.w, n, W, D);
+		return;
+	}
+	if (t->proj.g)
+		dc_gemm(1, 0, W, D, n, 1, k->z, W, dfeatures, D, 1, t->proj.g, D);   /* dproj += z^T dfeature */
+	dc_gemm(0, 1, n, W, D, 1, dfeatures, D, t->proj.w, D, 0, dz, W);             /* dz = dfeature proj^T */
 }
 
 void
 dc_text_pool_backward(dc_real *dy, const struct dc_text_pool *k, const struct dc_text_tower *t, const dc_real *dfeatures,
 	struct dc_arena *arena)
 {
-	const int W = t->W, D = t->D, n = k->n;
+	const int W = t->W, n = k->n;
 	struct dc_arena_mark mark = dc_arena_mark(arena);
 	dc_real *dz = dc_arena_reals(arena, (size_t)n * W);
 
-	if (t->proj.g)
-		dc_gemm(1, 0, W, D, n, 1, k->z, W, dfeatures, D, 1, t->proj.g, D);   /* dproj += z^T dfeature */
-	dc_gemm(0, 1, n, W, D, 1, dfeatures, D, t->proj.w, D, 0, dz, W);             /* dz = dfeature proj^T */
+	project_backward(dz, k, t, dfeatures);
 	memset(dy, 0, (size_t)n * W * sizeof(*dy));
 	dc_ln_backward(dy, t->ln_final_w.g, t->ln_final_b.g, dz, k->y, k->mean, k->rstd, t->ln_final_w.w, n, W);
 	dc_lap(t->blocks.laps, DC_LAP_HEADS);

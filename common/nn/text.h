@@ -2,7 +2,8 @@
 /* The text tower of CLIP (Radford et al. 2021) over packed captions: each goes from its start token to its first end
  * token and no further, for nothing after the end token can change what is pooled there. (A masked caption of the
  * released reading, in which a random id may be an end token, goes to its last: words after the first are asked for.)
- *	x = token[id] + positional,  x = blocks(x),  feature = ln_final(x_end) text_projection.
+ *	x = token[id] + positional,  x = blocks(x),  feature = ln_final(x_end) text_projection,
+ * or, with proj_bias, feature = text_projection.weight ln_final(x_end) + text_projection.bias.
  * The same weights without the causal mask serve the masked-language-model pass; its rows are the masked positions. */
 #ifndef DC_NN_TEXT_H
 #define DC_NN_TEXT_H
@@ -14,7 +15,7 @@ struct dc_text_tower {
 	int T, V, W, D;                    /* context length, vocabulary, width, features */
 	struct dc_par token, mask, pos;    /* [V,W], [W] (w NULL: none), [T,W] */
 	struct dc_par ln_final_w, ln_final_b; /* [W] */
-	struct dc_par proj;                /* [W,D] */
+	struct dc_par proj, proj_b;        /* [W,D], w NULL; or as a linear layer's [D,W], [D] */
 	struct dc_blocks blocks;
 };
 
@@ -45,7 +46,7 @@ void dc_text_forward(struct dc_text_kept *k, const struct dc_text_tower *t, cons
 /* Parameters' gradients of embeddings and blocks += those by dy [wanted,W], which is used as scratch. */
 void dc_text_backward(const struct dc_text_kept *k, const struct dc_text_tower *t, dc_real *dy, struct dc_arena *arena);
 
-/* The pooled rows' way to the features and back: feature [n,D] = z proj, z = ln_final y [n,W]. */
+/* The pooled rows' way to the features and back: feature [n,D] = z proj (or z proj^T + proj_b), z = ln_final y [n,W]. */
 struct dc_text_pool { int n; const dc_real *y; dc_real *mean, *rstd, *z; };
 void dc_text_pool_forward(dc_real *features, struct dc_text_pool *k, const struct dc_text_tower *t, const dc_real *y, int n,
 	struct dc_arena *arena);

@@ -79,6 +79,16 @@ take_int(json_t *o, const char *where, const char *key, int lo, int hi, int fall
 }
 
 static int
+take_bool(json_t *o, const char *where, const char *key, int *out)
+{
+	json_t *v = json_object_get(o, key);
+
+	*out = json_is_true(v);
+	DC_CHECK(!v || json_is_null(v) || json_is_boolean(v), "%s: '%s' must be true or false", where, key);
+	return 0;
+}
+
+static int
 take_number(json_t *o, const char *where, const char *key, double lo, double hi, double *out)
 {
 	json_t *v = json_object_get(o, key);
@@ -91,6 +101,17 @@ take_number(json_t *o, const char *where, const char *key, double lo, double hi,
 	return 0;
 }
 
+static int
+in_list(const char *list, const char *key)
+{
+	size_t n = strlen(key);
+	const char *p = n ? strstr(list, key) : NULL;
+
+	while (p && !((p == list || p[-1] == ' ') && (!p[n] || p[n] == ' ')))
+		p = strstr(p + 1, key);
+	return p != NULL;
+}
+
 /* Every key of o must be in the list (names separated by spaces): what we do not know we must not ignore. */
 static int
 only_keys(json_t *o, const char *where, const char *list)
@@ -98,15 +119,59 @@ only_keys(json_t *o, const char *where, const char *list)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(o, key, v) {
-		const char *p = strstr(list, key);
-		size_t n = strlen(key);
-
-		while (p && !((p == list || p[-1] == ' ') && (!p[n] || p[n] == ' ')))
-			p = strstr(p + 1, key);
-		DC_CHECK(p, "%s: '%s' is not supported", where, key);
-	}
+	json_object_foreach(o, key, v)
+		DC_CHECK(in_list(list, key), "%s: '%s' is not supported", where, key);
 	return 0;
+}
+
+/* What else open_clip has, with the values that ask for nothing our towers do not do; null asks for nothing too. */
+static const char model_plain[] = "{\"custom_text\": false, \"init_logit_bias\": null, \"nonscalar_logit_scale\": false, "
+    "\"output_dict\": false, \"multimodal_cfg\": null, \"cast_dtype\": null}";
+static const char vision_plain[] = "{\"ls_init_value\": null, \"patch_dropout\": 0, \"attentional_pool\": false, "
+    "\"attn_pooler_queries\": 256, \"attn_pooler_heads\": 8, \"no_ln_pre\": false, \"pos_embed_type\": \"learnable\", "
+    "\"final_ln_after_pool\": false, \"pool_type\": \"tok\", \"output_tokens\": false, \"act_kwargs\": null, "
+    "\"norm_kwargs\": null, \"block_type\": \"default\", \"qk_norm\": false, \"scaled_cosine_attn\": false, "
+    "\"scale_heads\": false, \"scale_attn_inner\": false, \"scale_attn\": false, \"scale_fc\": false, "
+    "\"timm_model_name\": null, \"timm_model_pretrained\": false, \"timm_pool\": \"avg\", \"timm_proj\": \"linear\", "
+    "\"timm_proj_bias\": false, \"timm_drop\": 0, \"timm_drop_path\": null}";
+static const char text_plain[] = "{\"hf_tokenizer_name\": null, \"tokenizer_mode\": null, \"tokenizer_kwargs\": null, "
+    "\"ls_init_value\": null, \"embed_cls\": false, \"pad_id\": 0, \"eos_id\": 2, \"no_causal_mask\": false, "
+    "\"final_ln_after_pool\": false, \"pool_type\": \"argmax\", \"proj_type\": \"linear\", \"output_tokens\": false, "
+    "\"act_kwargs\": null, \"norm_kwargs\": null, \"block_type\": \"default\", \"qk_norm\": false, "
+    "\"scaled_cosine_attn\": false, \"scale_heads\": false, \"scale_attn_inner\": false, \"scale_attn\": false, "
+    "\"scale_fc\": false, \"hf_model_name\": null, \"hf_model_pretrained\": true, \"hf_proj_type\": \"mlp\", "
+    "\"hf_pooler_type\": \"mean_pooler\"}";
+
+static int
+same_value(json_t *a, json_t *b)
+{
+	return json_is_number(a) && json_is_number(b) ? json_number_value(a) == json_number_value(b) : json_equal(a, b);
+}
+
+/* As only_keys, for a part of open_clip's model_cfg: a key of `plain` may be there with its value. */
+static int
+known_keys(json_t *o, const char *where, const char *list, const char *plain)
+{
+	json_t *same = json_loads(plain, 0, NULL), *v;
+	const char *key;
+	int r = 0;
+
+	json_object_foreach(o, key, v) {
+		json_t *want = json_object_get(same, key);
+
+		if (in_list(list, key) || (want && (json_is_null(v) || same_value(v, want))))
+			continue;
+		if (want) {
+			char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+			r = dc_err_set("%s: '%s' is %.60s, which is not supported", where, key, text ? text : "?");
+			free(text);
+		} else {
+			r = dc_err_set("%s: '%s' is not supported", where, key);
+		}
+		break;
+	}
+	json_decref(same);
+	return r;
 }
 
 static int
@@ -128,7 +193,7 @@ take_vision(struct dc_vision *v, json_t *o)
 
 	DC_CHECK(json_is_object(o), "model_cfg: 'vision_cfg' is missing");
 	DC_CHECK(!json_is_array(json_object_get(o, "layers")), "vision_cfg: 'layers' is a list: ResNet image encoders are not supported");
-	DC_TRY(only_keys(o, where, "image_size layers width patch_size head_width mlp_ratio"));
+	DC_TRY(known_keys(o, where, "image_size layers width patch_size head_width mlp_ratio", vision_plain));
 	DC_TRY(take_int(o, where, "image_size", 1, 4096, -1, &v->image_size));
 	DC_TRY(take_int(o, where, "layers", 1, 256, -1, &v->layers));
 	DC_TRY(take_int(o, where, "width", 1, 16384, -1, &v->width));
@@ -146,13 +211,14 @@ take_text(struct dc_text *t, json_t *o)
 	static const char where[] = "text_cfg";
 
 	DC_CHECK(json_is_object(o), "model_cfg: 'text_cfg' is missing");
-	DC_TRY(only_keys(o, where, "context_length vocab_size width heads layers mlp_ratio"));
+	DC_TRY(known_keys(o, where, "context_length vocab_size width heads layers mlp_ratio proj_bias", text_plain));
 	DC_TRY(take_int(o, where, "context_length", 3, 4096, 77, &t->context_length));
 	DC_TRY(take_int(o, where, "vocab_size", 4, 1 << 24, 49408, &t->vocab_size));
 	DC_TRY(take_int(o, where, "width", 1, 16384, -1, &t->width));
 	DC_TRY(take_int(o, where, "heads", 1, 1024, -1, &t->heads));
 	DC_TRY(take_int(o, where, "layers", 1, 256, -1, &t->layers));
 	DC_CHECK(t->width % t->heads == 0, "text_cfg: 'width' %d is not a multiple of 'heads' %d", t->width, t->heads);
+	DC_TRY(take_bool(o, where, "proj_bias", &t->proj_bias));
 	return take_ratio(o, where, t->width, &t->mlp);
 }
 
@@ -173,22 +239,38 @@ take_triple(json_t *o, const char *key, double *out)
 }
 
 static int
+take_word(json_t *o, const char *key, char *out, size_t n)
+{
+	json_t *v = json_object_get(o, key);
+
+	if (!v)
+		return 0;
+	DC_CHECK(json_is_string(v) && json_string_length(v) < n, "preprocess_cfg: '%s' must be a word", key);
+	snprintf(out, n, "%s", json_string_value(v));
+	return 0;
+}
+
+static int
 take_model(struct dc_config *c, json_t *o)
 {
 	json_t *m = json_object_get(o, "model_cfg"), *pre = json_object_get(o, "preprocess_cfg");
 
 	memcpy(c->mean, openai_mean, sizeof c->mean);
 	memcpy(c->std, openai_std, sizeof c->std);
+	strcpy(c->interpolation, "bicubic");
+	strcpy(c->resize_mode, "shortest");
 	if (!m)
 		m = o; /* a bare architecture */
-	DC_TRY(only_keys(m, "model_cfg", "embed_dim vision_cfg text_cfg quick_gelu preprocess_cfg"));
+	DC_TRY(known_keys(m, "model_cfg", "embed_dim vision_cfg text_cfg quick_gelu preprocess_cfg init_logit_scale", model_plain));
 	DC_TRY(take_int(m, "model_cfg", "embed_dim", 1, 16384, -1, &c->embed_dim));
-	c->quick_gelu = json_is_true(json_object_get(m, "quick_gelu"));
+	DC_TRY(take_bool(m, "model_cfg", "quick_gelu", &c->quick_gelu));
 	DC_TRY(take_vision(&c->vision, json_object_get(m, "vision_cfg")));
 	DC_TRY(take_text(&c->text, json_object_get(m, "text_cfg")));
 	if (pre) {
 		DC_TRY(take_triple(pre, "mean", c->mean));
 		DC_TRY(take_triple(pre, "std", c->std));
+		DC_TRY(take_word(pre, "interpolation", c->interpolation, sizeof c->interpolation));
+		DC_TRY(take_word(pre, "resize_mode", c->resize_mode, sizeof c->resize_mode));
 	}
 	return 0;
 }
@@ -309,9 +391,11 @@ model_json(const struct dc_config *c)
 		json_object_set_new(vision, "mlp_ratio", ratio_json(v->mlp, v->width));
 	if (t->mlp != 4 * t->width)
 		json_object_set_new(text, "mlp_ratio", ratio_json(t->mlp, t->width));
+	if (t->proj_bias)
+		json_object_set_new(text, "proj_bias", json_true());
 	m = json_pack("{s:{s:i, s:o, s:o}, s:{s:[f,f,f], s:[f,f,f], s:s, s:s}}", "model_cfg", "embed_dim", c->embed_dim,
 	    "vision_cfg", vision, "text_cfg", text, "preprocess_cfg", "mean", c->mean[0], c->mean[1], c->mean[2], "std",
-	    c->std[0], c->std[1], c->std[2], "interpolation", "bicubic", "resize_mode", "shortest");
+	    c->std[0], c->std[1], c->std[2], "interpolation", c->interpolation, "resize_mode", c->resize_mode);
 	if (c->quick_gelu)
 		json_object_set_new(json_object_get(m, "model_cfg"), "quick_gelu", json_true());
 	return m;

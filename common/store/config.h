@@ -17,7 +17,7 @@
 #include "base/util.h"
 
 struct dc_vision { int image_size, patch_size, width, layers, heads, mlp; };  /* heads = width / head_width (64) */
-struct dc_text { int context_length, vocab_size, width, heads, layers, mlp; };
+struct dc_text { int context_length, vocab_size, width, heads, layers, mlp; int proj_bias; }; /* text_projection is a linear layer */
 
 /* The terms of the total, in the order of log.tsv. */
 enum dc_term { DC_TERM_CLIP, DC_TERM_MVS, DC_TERM_SIMSIAM, DC_TERM_MLM, DC_TERM_NNS, DC_TERMS };
@@ -31,6 +31,7 @@ struct dc_config {
 	int embed_dim;              /* D */
 	int quick_gelu;             /* x sigmoid(1.702 x), else exact GELU */
 	double mean[3], std[3];     /* of pixels / 255 */
+	char interpolation[16], resize_mode[16]; /* of the evaluation transform, in open_clip's words; kept, not used here */
 	char method[16];            /* "clip", "declip" */
 	int released;               /* --as released */
 	double weight[DC_TERMS];    /* 0: the term is off */

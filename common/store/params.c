@@ -110,7 +110,12 @@ add_text(struct list *l)
 	int from = l->n;
 
 	add(l, DC_INIT_NORMAL, 0.01, SHAPE(t->context_length, t->width), "positional_embedding")->decay = l->c->released;
-	add(l, DC_INIT_NORMAL, pow(t->width, -0.5), SHAPE(t->width, l->c->embed_dim), "text_projection");
+	if (t->proj_bias) {
+		add(l, DC_INIT_NORMAL, pow(t->width, -0.5), SHAPE(l->c->embed_dim, t->width), "text_projection.weight");
+		add(l, l->c->released ? DC_INIT_UNIFORM : DC_INIT_ZERO, pow(t->width, -0.5), SHAPE(l->c->embed_dim), "text_projection.bias");
+	} else {
+		add(l, DC_INIT_NORMAL, pow(t->width, -0.5), SHAPE(t->width, l->c->embed_dim), "text_projection");
+	}
 	add(l, DC_INIT_NORMAL, 0.02, SHAPE(t->vocab_size, t->width), "token_embedding.weight");
 	for (int i = 0; i < t->layers; i++)
 		add_block(l, "transformer.", i, t->width, t->mlp, &s);
