@@ -177,7 +177,7 @@ arch=${opt[arch]}
 if [ -n "${opt[init]}" ] && [ -z "${given[arch]-}" ]; then
 	arch=${opt[init]}/latest/open_clip_config.json
 	[ -f "$arch" ] || arch=${opt[init]}/open_clip_config.json
-	[ -f "$arch" ] || die "${opt[init]}: no open_clip_config.json in it"
+	[ -f "$arch" ] || die "${opt[init]}: no open_clip_config.json in it (dc-export makes a model directory of other models)"
 else
 	[[ $arch == */* || $arch == *.json ]] || arch=$here/arch/$arch.json
 	[ -f "$arch" ] || arch=$here/../share/dc/arch/${opt[arch]}.json

@@ -127,8 +127,8 @@ hostile(void)
 	refuse("fractional size", "{" T("a", "F32", "[2.0]", 0, 8) "}", 8, "not a size");
 	refuse("nine dimensions", "{" T("a", "F32", "[1,1,1,1,1,1,1,1,2]", 0, 8) "}", 8, "dimensions");
 	refuse("backward offsets", "{" T("a", "F32", "[2]", 8, 0) "}", 8, "data_offsets");
-	refuse("F16", "{" T("a", "F16", "[4]", 0, 8) "}", 8, "type F16");
-	refuse("BF16", "{" T("a", "BF16", "[4]", 0, 8) "}", 8, "type BF16");
+	refuse("F8", "{" T("a", "F8_E4M3", "[8]", 0, 8) "}", 8, "type F8_E4M3");
+	refuse("F16 of another size", "{" T("a", "F16", "[4]", 0, 16) "}", 16, "tensor a");
 	refuse("no dtype", "{\"a\":{\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "dtype");
 	refuse("no offsets", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, "data_offsets");
 	refuse("a tensor that is a number", "{\"a\":3}", 0, "tensor a");

@@ -28,7 +28,7 @@ static struct {
 
 static const struct dc_opt table[] = {
 	DC_OPT_STR("loop", 'l', &o.loop, "FIFO", "train: take parameters and d(features) from this FIFO"),
-	DC_OPT_STR("model", 'm', &o.model, "DIR", "encode only, with this model directory or run"),
+	DC_OPT_STR("model", 'm', &o.model, "MODEL", "encode only, with this run, model directory or .safetensors file"),
 	DC_OPT_CHOICE("only", 0, &o.only, "images|captions", "encode only these of each frame"),
 	DC_OPT_STR("freeze", 0, &o.freeze, "LIST", "conv1, image, text or none; must be what the run's config says"),
 	DC_OPT_INT("read-ahead", 0, &o.read_ahead, 0, 1 << 20, "MB", "read this much of the next batch while waiting [one batch]"),
@@ -994,7 +994,7 @@ main(int argc, char **argv)
 
 	dc_main_init("dc-encode");
 	dc_blas_start(argv);
-	first = dc_opts_parse(argc, argv, "--loop FIFO | --model DIR [options]",
+	first = dc_opts_parse(argc, argv, "--loop FIFO | --model MODEL [options]",
 	    "encodes images and captions: trains in a ring, or makes features with a model", table);
 	if (first < argc)
 		dc_die_usage("%s: takes no operand; batches come on stdin", argv[first]);

@@ -25,7 +25,7 @@ static struct {
 
 static const struct dc_opt table[] = {
 	DC_OPT_STR("arch", 'a', &o.arch, "FILE|NAME", "architecture: open_clip's JSON, or vit-b-32, vit-b-16, vit-s64-p16, vit-s64-p8"),
-	DC_OPT_STR("from", 0, &o.from, "DIR", "start from the model in DIR (a model directory or a run) and add missing heads"),
+	DC_OPT_STR("from", 0, &o.from, "MODEL", "start from a run, a model directory or a .safetensors file, and add missing heads"),
 	DC_OPT_CHOICE("method", 'm', &o.method, "declip|clip", "what will be trained"),
 	DC_OPT_CHOICE("as", 0, &o.as, "paper|released", "DeCLIP as the paper says, or as its released code does"),
 	DC_OPT_CHOICE("init", 0, &o.init, "openai|released", "initialisation of the image tower; default: by --as"),
@@ -273,27 +273,35 @@ copy_one(const struct dc_st *st, const struct dc_param *p, float *to)
 	return 1;
 }
 
-/* The heads or statistics that dir/file has, if there is such a file. */
+/* The heads or statistics that st has; `where` is for messages. */
+static void
+take_from(struct dc_state *s, const struct dc_st *st, const char *where, int stats)
+{
+	int n = stats ? s->n_stats : s->n, r;
+
+	for (int i = 0; i < n; i++) {
+		const struct dc_param *p = stats ? &s->stat[i] : &s->t[i].p;
+
+		if (!p->head)
+			continue;
+		if ((r = copy_one(st, p, stats ? s->stat_value[i] : s->t[i].w)) < 0)
+			dc_die("%s", dc_err());
+		if (r == 0 && o.verbose)
+			dc_warn("%s: no %s there: a new one", where, p->name);
+	}
+}
+
+/* Those that dir/file has, if there is such a file. */
 static void
 take_some(struct dc_state *s, const char *dir, const char *file, int stats)
 {
 	char *path = dc_xasprintf("%s/%s", dir, file);
 	struct dc_st st;
-	int n = stats ? s->n_stats : s->n, r;
 
 	if (access(path, F_OK) == 0) {
 		if (dc_st_open(&st, AT_FDCWD, path, DC_ST_READ) < 0)
 			dc_die("%s", dc_err());
-		for (int i = 0; i < n; i++) {
-			const struct dc_param *p = stats ? &s->stat[i] : &s->t[i].p;
-
-			if (!p->head)
-				continue;
-			if ((r = copy_one(&st, p, stats ? s->stat_value[i] : s->t[i].w)) < 0)
-				dc_die("%s", dc_err());
-			if (r == 0 && o.verbose)
-				dc_warn("%s: no %s there: a new one", path, p->name);
-		}
+		take_from(s, &st, path, stats);
 		dc_st_close(&st);
 	} else if (o.verbose) {
 		dc_warn("%s: not there: all new", path);
@@ -301,14 +309,34 @@ take_some(struct dc_state *s, const char *dir, const char *file, int stats)
 	free(path);
 }
 
+/* The released DeCLIP has its heads in the same file, under other names. */
+static void
+take_released(struct dc_state *s, const struct dc_model *m)
+{
+	struct dc_heads h;
+
+	if (dc_model_heads(m, &h) < 0)
+		dc_die("%s", dc_err());
+	take_from(s, &h.st, m->file, 0);
+	take_from(s, &h.extra, m->file, 1);
+	dc_heads_close(&h);
+}
+
 static void
 take_model(struct dc_state *s, const struct dc_model *m)
 {
+	char *state = dc_xasprintf("%s/state.safetensors", m->dir);
+
 	for (int i = 0; i < s->n; i++)
 		if (!s->t[i].p.head)
 			memcpy(s->t[i].w, dc_st_find(&m->st, s->t[i].p.name)->data, s->t[i].p.n * sizeof(float));
-	take_some(s, m->dir, "heads/declip.safetensors", 0);
-	take_some(s, m->dir, "state.safetensors", 1);
+	if (m->format == DC_FORMAT_DECLIP) {
+		take_released(s, m);
+	} else {
+		take_some(s, m->dir, "heads/declip.safetensors", 0);
+		take_some(s, m->dir, access(state, F_OK) == 0 ? "state.safetensors" : "heads/extra.safetensors", 1);
+	}
+	free(state);
 }
 
 /* --- writing --- */

@@ -11,6 +11,7 @@
 #include "base/progress.h"
 #include "base/util.h"
 #include "store/config.h"
+#include "store/model.h"
 #include "store/safetensors.h"
 #include "stream/stream.h"
 #include "text/bpe.h"
@@ -32,7 +33,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_DOUBLE("mlm", 0, &o.mlm, 0, 1, "P", "share of a caption's ids to mask; 0: no masked rows"),
 	DC_OPT_INT("seed", 0, &o.seed, 0, 1LL << 53, "N", "seed of the masking"),
 	DC_OPT_CHOICE("as", 0, &o.as, "paper|released", "random replacement: never a special id, or any id"),
-	DC_OPT_STR("model", 0, &o.model, "DIR", "take vocabulary, context and --as from this model directory"),
+	DC_OPT_STR("model", 0, &o.model, "MODEL", "take vocabulary, context and --as from this model"),
 	DC_OPT_STR("lines", 0, &o.lines, "FILE", "tokenize the lines of a text file instead of stdin's stream"),
 	DC_OPT_CHOICE("print", 0, &o.print, "ids|clean|repaired", "with --lines: frames, or the text as it is cleaned"),
 	DC_OPT_INT("threads", 'j', &o.threads, 1, THREADS_MAX, "N", "threads; the output does not depend on them"),
@@ -98,15 +99,23 @@ static void
 read_model_config(const char *dir, struct dc_config *c)
 {
 	char *path = dc_xasprintf("%s/open_clip_config.json", dir), *json;
+	struct dc_model m;
 	size_t n;
 
-	if (dc_slurp(path, 1 << 20, &json, &n) < 0)
+	if (access(path, F_OK) < 0) {   /* another program's model */
+		if (dc_model_open_config(&m, dir) < 0)
+			dc_die("%s", dc_err());
+		*c = m.c;
+		dc_model_close(&m);
+	} else if (dc_slurp(path, 1 << 20, &json, &n) < 0) {
 		dc_die("%s", dc_err());
-	if (dc_config_parse(c, json, n) < 0)
-		dc_die("%s: %s", path, dc_err());
-	free(json);
+	} else {
+		if (dc_config_parse(c, json, n) < 0)
+			dc_die("%s: %s", path, dc_err());
+		free(json);
+		read_run_config(dir, c);
+	}
 	free(path);
-	read_run_config(dir, c);
 }
 
 static int

@@ -11,6 +11,16 @@ const char *const dc_term_names[DC_TERMS] = { "clip", "mvs", "simsiam", "mlm", "
 static const double openai_mean[3] = { 0.48145466, 0.4578275, 0.40821073 };
 static const double openai_std[3] = { 0.26862954, 0.26130258, 0.27577711 };
 
+void
+dc_config_init(struct dc_config *c)
+{
+	memset(c, 0, sizeof *c);
+	memcpy(c->mean, openai_mean, sizeof c->mean);
+	memcpy(c->std, openai_std, sizeof c->std);
+	strcpy(c->interpolation, "bicubic");
+	strcpy(c->resize_mode, "shortest");
+}
+
 /* --- methods --- */
 
 void
@@ -255,10 +265,6 @@ take_model(struct dc_config *c, json_t *o)
 {
 	json_t *m = json_object_get(o, "model_cfg"), *pre = json_object_get(o, "preprocess_cfg");
 
-	memcpy(c->mean, openai_mean, sizeof c->mean);
-	memcpy(c->std, openai_std, sizeof c->std);
-	strcpy(c->interpolation, "bicubic");
-	strcpy(c->resize_mode, "shortest");
 	if (!m)
 		m = o; /* a bare architecture */
 	DC_TRY(known_keys(m, "model_cfg", "embed_dim vision_cfg text_cfg quick_gelu preprocess_cfg init_logit_scale", model_plain));
@@ -351,7 +357,7 @@ dc_config_parse(struct dc_config *c, const char *json, size_t n)
 	json_t *o = json_loadb(json, n, JSON_REJECT_DUPLICATES, &e), *model;
 	int r;
 
-	memset(c, 0, sizeof *c);
+	dc_config_init(c);
 	DC_CHECK(o, "config: line %d: %s", e.line, e.text);
 	model = json_object_get(o, "model");
 	r = take_model(c, model ? model : o);

@@ -43,6 +43,9 @@ struct dc_config {
 	int simsiam_hidden;         /* 512 (predictor) */
 };
 
+/* All zero, but for mean, std, interpolation and resize_mode: as OpenAI's. */
+void dc_config_init(struct dc_config *c);
+
 /* A method's defaults into everything but the architecture: weights by the rule that a term left out gives its weight
  * back to CLIP, released or the paper's, freeze, logit_scale range. -1 if the method is unknown. */
 int dc_config_method(struct dc_config *c, const char *method, int released) DC_MUST_USE;

@@ -1,10 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/model.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "store/deduce.h"
+#include "store/hf.h"
+
+/* open_clip's names for a file of weights, in its order of preference */
+static const char *const weights_names[] = { "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
+	"model.safetensors" };
+enum { N_WEIGHTS = sizeof weights_names / sizeof *weights_names };
+static const char config_name[] = "open_clip_config.json", hf_config_name[] = "config.json";
+static const char pickle[] = "a torch pickle is not read: pipelines/examples/pth_to_safetensors.py makes a .safetensors of it";
 
 static void
 shape_text(char *s, size_t n, int ndim, const int64_t *shape)
@@ -51,16 +64,124 @@ dc_model_check(const struct dc_st *st, const struct dc_param *p, int n, int head
 	return 0;
 }
 
+/* --- where it is --- */
+
 static int
-read_config(struct dc_config *c, const char *dir)
+there(const char *dir, const char *name)
 {
-	char *path = dc_xasprintf("%s/open_clip_config.json", dir), *json;
+	char *path = dc_xasprintf("%s/%s", dir, name);
+	int r = access(path, F_OK) == 0;
+
+	free(path);
+	return r;
+}
+
+static int
+ends_in(const char *s, const char *end)
+{
+	size_t n = strlen(s), k = strlen(end);
+
+	return n >= k && !strcmp(s + n - k, end);
+}
+
+static int
+is_pickle(const char *name)
+{
+	return ends_in(name, ".bin") || ends_in(name, ".pt") || ends_in(name, ".pth") || ends_in(name, ".tar");
+}
+
+/* The only .safetensors in dir, or NULL with a message. */
+static char *
+only_weights(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	char *found = NULL;
+	int n = 0, pickles = 0;
+
+	while (d && (e = readdir(d))) {
+		pickles += is_pickle(e->d_name);
+		if (!ends_in(e->d_name, ".safetensors") || !strcmp(e->d_name, "state.safetensors") || n++)
+			continue;
+		found = dc_xasprintf("%s/%s", dir, e->d_name);
+	}
+	if (d)
+		closedir(d);
+	if (n == 1)
+		return found;
+	free(found);
+	if (n)
+		dc_err_set("%s: %d .safetensors files, none of them %s", dir, n, weights_names[0]);
+	else
+		dc_err_set("%s/%s: no such file%s%s", dir, weights_names[0], pickles ? "; " : "", pickles ? pickle : "");
+	return NULL;
+}
+
+static char *
+weights_in(const char *dir)
+{
+	for (int i = 0; i < N_WEIGHTS; i++)
+		if (there(dir, weights_names[i]))
+			return dc_xasprintf("%s/%s", dir, weights_names[i]);
+	return only_weights(dir);
+}
+
+/* A file that is a directory's own stands for the directory. */
+static char *
+directory_of(const char *path)
+{
+	char *copy = dc_xstrdup(path), *other = dc_xstrdup(path), *dir = dirname(copy), *name = basename(other), *r = NULL;
+
+	for (int i = 0; i < N_WEIGHTS; i++)
+		if (!strcmp(weights_names[i], name) && (there(dir, config_name) || (i == 2 && there(dir, hf_config_name))))
+			r = dc_xstrdup(dir);
+	free(copy);
+	free(other);
+	return r;
+}
+
+/* m->dir, m->file */
+static int
+locate(struct dc_model *m, const char *path)
+{
+	char *latest = dc_xasprintf("%s/latest", path);
+	struct stat sb;
+
+	if (access(latest, F_OK) == 0) {
+		m->dir = latest;
+	} else {
+		free(latest);
+		if (stat(path, &sb) < 0)
+			return dc_err_errno("%s", path);
+		m->dir = S_ISDIR(sb.st_mode) ? dc_xstrdup(path) : directory_of(path);
+	}
+	if (!m->dir) {
+		DC_CHECK(!is_pickle(path), "%s: %s", path, pickle);
+		m->dir = dc_xstrdup(path);
+		m->file = dc_xstrdup(path);
+		return 0;
+	}
+	DC_CHECK(there(m->dir, config_name) || there(m->dir, hf_config_name), "%s/%s: no such file, nor %s", m->dir, config_name,
+	    hf_config_name);
+	DC_CHECK(there(m->dir, config_name) || !there(m->dir, "model.safetensors.index.json"),
+	    "%s: weights in several files are not supported", m->dir);
+	return (m->file = weights_in(m->dir)) ? 0 : -1;
+}
+
+/* --- what it is --- */
+
+typedef int parser(struct dc_config *c, const char *json, size_t n);
+
+static int
+read_config(struct dc_config *c, const char *dir, const char *name, parser *parse)
+{
+	char *path = dc_xasprintf("%s/%s", dir, name), *json;
 	size_t n;
 	int r = dc_slurp(path, 1 << 20, &json, &n);
 
 	if (r == 0) {
-		if ((r = dc_config_parse(c, json, n)) < 0)
-			r = dc_err_prefix("%s", path);
+		if ((r = parse(c, json, n)) < 0)
+			dc_err_prefix("%s", path);
 		free(json);
 	}
 	free(path);
@@ -68,38 +189,106 @@ read_config(struct dc_config *c, const char *dir)
 }
 
 static int
-open_weights(struct dc_model *m)
+config_of_directory(struct dc_model *m)
 {
-	char *path = dc_xasprintf("%s/open_clip_model.safetensors", m->dir), *real = realpath(path, NULL);
-	struct dc_param *p;
-	int n, r;
+	if (there(m->dir, config_name)) {
+		m->format = DC_FORMAT_OPENCLIP;
+		return read_config(&m->c, m->dir, config_name, dc_config_parse);
+	}
+	m->format = DC_FORMAT_HF;
+	DC_TRY(read_config(&m->c, m->dir, hf_config_name, dc_hf_config_parse));
+	if (there(m->dir, "preprocessor_config.json"))
+		DC_TRY(read_config(&m->c, m->dir, "preprocessor_config.json", dc_hf_preprocess_parse));
+	return 0;
+}
 
-	if (real) { /* Hugging Face's cache has links to files that are called by their hashes */
-		free(path);
-		path = real;
+static int
+config_of_file(struct dc_model *m, const struct dc_config *config)
+{
+	const char *text = dc_st_meta(&m->st, "open_clip_config");
+
+	DC_TRY(dc_deduce_format(&m->st, &m->format, &m->prefix));
+	if (config)
+		m->c = *config;
+	else if (text && dc_config_parse(&m->c, text, strlen(text)) < 0)
+		return dc_err_prefix("%s: its open_clip_config", m->file);
+	else if (!text)
+		return dc_deduce_towers(&m->c, &m->st, m->format, m->prefix);
+	return 0;
+}
+
+/* Hugging Face's cache has links to files that are called by their hashes. */
+static int
+open_file(struct dc_st *st, const char *file)
+{
+	struct stat sb;
+	char *real = lstat(file, &sb) == 0 && S_ISLNK(sb.st_mode) ? realpath(file, NULL) : NULL;
+	int r = dc_st_open(st, AT_FDCWD, real ? real : file, DC_ST_READ);
+
+	free(real);
+	return r;
+}
+
+static int
+open_source(struct dc_model *m, const char *path, const struct dc_config *config)
+{
+	memset(m, 0, sizeof *m);
+	m->prefix = "";
+	DC_TRY(locate(m, path));
+	if (strcmp(m->dir, m->file)) {
+		DC_CHECK(!config, "%s: has a config of its own", m->dir);
+		DC_TRY(config_of_directory(m));
+		return open_file(&m->st, m->file);
 	}
-	if ((r = dc_st_open(&m->st, AT_FDCWD, path, DC_ST_READ)) == 0) {
-		n = dc_params_list(&m->c, &p);
-		if ((r = dc_model_check(&m->st, p, n, 0)) < 0)
-			dc_st_close(&m->st);
-		free(p);
+	DC_TRY(open_file(&m->st, m->file));
+	return config_of_file(m, config);
+}
+
+static int
+take_towers(struct dc_model *m)
+{
+	struct dc_config all = m->c;
+	struct dc_names *n;
+	struct dc_st ours;
+	int r = 0;
+
+	if (m->format == DC_FORMAT_DECLIP)
+		r = dc_deduce_heads(&all, &m->st, m->format, m->prefix);
+	if (r < 0)
+		return -1;
+	if (!(n = dc_names_new(m->format, m->prefix, &all)))
+		return dc_err_prefix("%s", m->file);
+	r = dc_names_check(n, &m->st, m->format == DC_FORMAT_OPENCLIP ? DC_TOWERS : DC_ALL, 0);
+	if (r == 0) {
+		r = dc_names_take(&ours, &m->st, n, DC_TOWERS);
+		if (r == 0)
+			m->st = ours;
 	}
-	free(path);
+	dc_names_free(n);
 	return r;
 }
 
 int
-dc_model_open(struct dc_model *m, const char *dir)
+dc_model_open_as(struct dc_model *m, const char *path, const struct dc_config *config)
 {
-	memset(m, 0, sizeof *m);
-	m->dir = dc_xasprintf("%s/latest", dir);
-	if (access(m->dir, F_OK) < 0) {
-		free(m->dir);
-		m->dir = dc_xstrdup(dir);
-	}
-	if (read_config(&m->c, m->dir) == 0 && open_weights(m) == 0)
+	if (open_source(m, path, config) == 0 && take_towers(m) == 0)
 		return 0;
-	free(m->dir);
+	dc_model_close(m);
+	return -1;
+}
+
+int
+dc_model_open(struct dc_model *m, const char *path)
+{
+	return dc_model_open_as(m, path, NULL);
+}
+
+int
+dc_model_open_config(struct dc_model *m, const char *path)
+{
+	if (open_source(m, path, NULL) == 0)
+		return 0;
+	dc_model_close(m);
 	return -1;
 }
 
@@ -108,5 +297,63 @@ dc_model_close(struct dc_model *m)
 {
 	dc_st_close(&m->st);
 	free(m->dir);
+	free(m->file);
 	memset(m, 0, sizeof *m);
+}
+
+/* --- heads --- */
+
+/* One part of a file that `what` names below m->dir, or of the model's own file; nothing where there is none. */
+static int
+take_part(struct dc_st *out, const struct dc_model *m, const char *what, struct dc_config *c, enum dc_part_of part)
+{
+	char *path = what ? dc_xasprintf("%s/%s", m->dir, what) : dc_xstrdup(m->file);
+	struct dc_names *n = NULL;
+	struct dc_st st;
+	int r = what && access(path, F_OK) < 0 ? 0 : 1;
+
+	if (r && (r = open_file(&st, path)) == 0) {
+		if (part == DC_HEADS)
+			r = dc_deduce_heads(c, &st, m->format, m->prefix);
+		if (r == 0 && !(n = dc_names_new(m->format, m->prefix, c)))
+			r = -1;
+		if (r == 0) /* the state of a run has moments and a queue besides */
+			r = dc_names_check(n, &st, what ? part : DC_ALL, what && !strcmp(what, "state.safetensors"));
+		if (r == 0)
+			r = dc_names_take(out, &st, n, part);
+		else
+			dc_st_close(&st);
+	}
+	dc_names_free(n);
+	free(path);
+	return r;
+}
+
+int
+dc_model_heads(const struct dc_model *m, struct dc_heads *h)
+{
+	int r = 0;
+
+	memset(h, 0, sizeof *h);
+	h->c = m->c;
+	memset(h->c.weight, 0, sizeof h->c.weight);
+	if (m->format == DC_FORMAT_DECLIP) {
+		r = take_part(&h->st, m, NULL, &h->c, DC_HEADS);
+		r = r < 0 ? r : take_part(&h->extra, m, NULL, &h->c, DC_EXTRAS);
+	} else if (m->format == DC_FORMAT_OPENCLIP && strcmp(m->dir, m->file)) {
+		r = take_part(&h->st, m, "heads/declip.safetensors", &h->c, DC_HEADS);
+		r = r < 0 ? r : take_part(&h->extra, m, there(m->dir, "heads/extra.safetensors") ? "heads/extra.safetensors" :
+		    "state.safetensors", &h->c, DC_EXTRAS);
+	}
+	if (r < 0)
+		dc_heads_close(h);
+	return r;
+}
+
+void
+dc_heads_close(struct dc_heads *h)
+{
+	dc_st_close(&h->st);
+	dc_st_close(&h->extra);
+	memset(h, 0, sizeof *h);
 }

@@ -15,6 +15,7 @@ static const uint64_t header_max = 100 << 20;   /* bytes; the reference reader's
 
 static const struct { enum dc_type type; const char *name; } types[] = {
 	{ DC_U8, "U8" }, { DC_I32, "I32" }, { DC_I64, "I64" }, { DC_U64, "U64" }, { DC_F32, "F32" }, { DC_F64, "F64" },
+	{ DC_F16, "F16" }, { DC_BF16, "BF16" },
 };
 enum { N_TYPES = sizeof(types) / sizeof(*types) };
 
@@ -81,7 +82,7 @@ parse_type(const struct dc_st *st, struct dc_st_tensor *t, const json_t *dtype)
 			t->type = types[i].type;
 			return 0;
 		}
-	return dc_err_set("%s: tensor %s has type %.20s; read are F32, F64, U8, I32, I64, U64", st->path, t->name, s);
+	return dc_err_set("%s: tensor %s has type %.20s; read are F32, F16, BF16, F64, U8, I32, I64, U64", st->path, t->name, s);
 }
 
 static int

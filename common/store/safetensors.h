@@ -26,8 +26,8 @@ struct dc_st {
 enum dc_st_mode { DC_ST_READ /* private, read-only */, DC_ST_WRITE /* shared, read-write */ };
 
 /* Open `name` below dirfd (AT_FDCWD for a path) without following a link in its last component, check every offset
- * against the file, and map it. Only F32, F64, F16 and BF16 refused with a clear message unless known: types of dc_type
- * plus U8 are taken. Return 0, or -1 with a message naming file and tensor. */
+ * against the file, and map it. The types of enum dc_type are read, others refused.
+ * Return 0, or -1 with a message naming file and tensor. */
 int dc_st_open(struct dc_st *st, int dirfd, const char *name, enum dc_st_mode mode) DC_MUST_USE;
 void dc_st_close(struct dc_st *st);
 const struct dc_st_tensor *dc_st_find(const struct dc_st *st, const char *name); /* NULL if none */

@@ -38,10 +38,10 @@ enum dc_io {
 	DC_OTHER = 2     /* reads: a watched input became readable first; call again to go on where this left off */
 };
 
-enum dc_type { DC_U8, DC_I32, DC_I64, DC_U64, DC_F32, DC_F64 };
+enum dc_type { DC_U8, DC_I32, DC_I64, DC_U64, DC_F32, DC_F64, DC_F16, DC_BF16 }; /* the last two: files of models only */
 size_t dc_type_size(enum dc_type t);
 const char *dc_type_name(enum dc_type t); /* "u8" ... */
-const char *dc_type_code(enum dc_type t); /* the format's "|u1" ... */
+const char *dc_type_code(enum dc_type t); /* the format's "|u1" ..., "" for what no frame holds */
 
 struct dc_tensor {
 	enum dc_type type;

@@ -8,8 +8,9 @@
 static const struct { const char *code, *name; size_t size; } types[] = {
 	[DC_U8] = { "|u1", "u8", 1 }, [DC_I32] = { "<i4", "i32", 4 }, [DC_I64] = { "<i8", "i64", 8 },
 	[DC_U64] = { "<u8", "u64", 8 }, [DC_F32] = { "<f4", "f32", 4 }, [DC_F64] = { "<f8", "f64", 8 },
+	[DC_F16] = { "", "f16", 2 }, [DC_BF16] = { "", "bf16", 2 },
 };
-enum { N_TYPES = sizeof types / sizeof *types };
+enum { N_TYPES = DC_F64 + 1 };   /* that a frame holds */
 
 size_t dc_type_size(enum dc_type t) { return types[t].size; }
 const char *dc_type_name(enum dc_type t) { return types[t].name; }
