@@ -31,13 +31,13 @@ wanted(const struct job *j, const struct dc_their *t, int part)
 	return j->o->format != DC_FORMAT_OPENCLIP || t->part != DC_EXTRAS || dc_st_find(j->from[2], t->name) != NULL;
 }
 
-/* Our extras count batches, among others: they stay floats. */
+/* A count of batches does not fit into a half. */
 static enum dc_type
 type_of(const struct job *j, const struct dc_their *t)
 {
 	if (t->whole)
 		return DC_I64;
-	return j->o->format == DC_FORMAT_OPENCLIP && t->part == DC_EXTRAS ? DC_F32 : j->o->type;
+	return strstr(t->name, ".num_batches_tracked") ? DC_F32 : j->o->type;
 }
 
 static int
