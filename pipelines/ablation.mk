@@ -37,7 +37,7 @@ THREADS ?=
 KEEP    ?= 1
 
 experiment = METHOD_DIR='$(METHOD_DIR)' ARCH='$(ARCH)' EPOCHS='$(EPOCHS)' BATCH='$(BATCH)' CAPTION='$(CAPTION)' BLUR='$(BLUR)' \
-    OPTIONS='$(OPTIONS)' METHOD_OPTIONS='$(OPTIONS.$(1))' DATA_LIST='$(data_list)' '$(here)/experiment.sh'
+    OPTIONS='$(OPTIONS)' METHOD_OPTIONS='$(OPTIONS.$(firstword $(subst @, ,$(1))))' DATA_LIST='$(data_list)' '$(here)/experiment.sh'
 score_options = $(if $(CAPTION),--caption '$(CAPTION)') $(if $(CLASSES),--classes '$(CLASSES)') $(if $(NAMES),--names '$(NAMES)')
 
 all: results

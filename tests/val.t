@@ -38,7 +38,7 @@ run 0 'its recall' sh -c 'dc-decode --captions all --tail short test/test-000.ta
 check 'is what dc-recall says' test "$(awk -F '\t' '$1 ~ /_R@5$/ { printf "%s%s", s, $2; s = " " }' out)" = "$(awk -F '\t' 'NR == 5 { print $4, $7 }' whole/val.tsv)"
 
 # killed as a whole, and run again
-HOLD=$(dc-decode --batch 8 --steps 10 --shuffle 24 "$shards" 2>/dev/null | wc -c)
+hold killed 10
 # shellcheck disable=SC2086
 start killed --steps 14 --save-every 2 --keep 1 $val
 until_true reached killed 9
@@ -46,6 +46,15 @@ kill_all; HOLD=
 [ "$(tail -n 1 killed/log.tsv | cut -f 1)" -lt 14 ]; ok $? 'every process killed'
 # a row of a checkpoint that is no longer there, and half a row
 if [ -f killed/val.tsv ]; then printf '13\t104\t1\t1\t1\t1\t1\t1\t1\n14\t11' >>killed/val.tsv; fi
+# asked to stop before the first new step: val.sh leaves at once, and what it had no time for comes later
+HOLD=1
+# shellcheck disable=SC2086
+start killed --steps 14 --save-every 2 --keep 1 $val
+until_true test -s pids/dc-step
+now; kill -s TERM "$ring"; finish; HOLD=
+[ "$got" = 4 ]; ok $? 'SIGTERM: status 4'
+until_true none_left
+check 'with nothing left running' none_left
 # shellcheck disable=SC2086
 ring 0 'and run again' killed --save-every 2 --keep 1 $val
 same whole killed step-00000014 'every byte is as in one go'
