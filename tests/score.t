@@ -6,15 +6,15 @@ need_python
 py() { "$PYTHON" "$top/tests/reference/score_streams.py" "$@"; }
 score() { # score STATUS DESCRIPTION STREAM COMMAND...: the stream comes through a pipe, stdout is kept in table
 	code=$1 desc=$2 stream=$3; shift 3
-	py make "$stream" >in.dcs || exit 99
 	got=0
-	cat in.dcs | "$@" >table 2>err || got=$?
+	cat "$stream.dcs" | "$@" >table 2>err || got=$?
 	cp table out
 	[ "$got" -eq "$code" ] || echo "exit $got, wanted $code: $stream $*" >>err
 	[ "$got" -eq "$code" ]; ok $? "$desc"
 }
 right() { py "$1" <table >out 2>err; ok $? "$2"; }
 
+py make || exit 99
 run 0 'dc-recall --help' dc-recall --help
 run 2 'dc-recall takes no operand' dc-recall x
 score 0 'several captions per image, in parts' parts dc-recall --tsv
@@ -40,6 +40,17 @@ score 1 'caption_image outside' outside dc-recall
 said 'caption_image 70: outside' 'is named'
 score 1 'NaN' nan dc-recall
 said 'image_features.0: row 1 is not finite' 'is named with its row'
+score 1 'images and captions of unequal width' widths dc-recall
+said '^dc-recall: <stdin>: frame 1 .*: image features of 16 columns, text features of 17' 'are an error'
+score 1 'a width that changes' narrow dc-recall
+said '^dc-recall: <stdin>: frame 2 .*: image_features.0: 15 columns, wanted 16 as before' 'is an error'
+score 1 'an image of norm zero' zero dc-recall
+said 'image_features.0: row 0 is all zeros and has no direction' 'is an error'
+score 1 'a caption of norm zero' zero_text dc-recall
+said 'text_features.0: row 0 is all zeros' 'is an error'
+score 1 'images without captions' images_only dc-recall
+said 'no captions: it has no text_features.0' 'are an error'
+[ "$(wc -l <err)" -eq 1 ] && ! [ -s table ]; ok $? 'of one line, without a table'
 score 1 'an empty stream' nothing dc-recall
 score 1 'texts only' textonly dc-recall
 said 'no images: it has no image_features.0' 'names what is missing'
@@ -47,8 +58,6 @@ score 3 'no end, from a pipe' noend dc-recall
 ! [ -s err ] && ! [ -s table ]; ok $? 'says nothing and prints no table'
 
 i=0; while [ $i -lt 7 ]; do echo "name$i"; i=$((i + 1)); done >names
-py make prompts >prompts.dcs
-py make shuffled >shuffled.dcs
 run 0 'dc-zeroshot --help' dc-zeroshot --help
 run 2 'dc-zeroshot needs --classes' dc-zeroshot
 score 1 'a missing file' parts dc-zeroshot --classes none.dcs
@@ -71,11 +80,19 @@ score 1 'names that do not divide the prompts' parts dc-zeroshot --classes promp
 said '21 prompts do not divide among the 4 names of four' 'are an error'
 score 1 'a label without class' label dc-zeroshot --classes prompts.dcs --prompts 3
 said 'label 7, but there are 7 classes' 'is named'
-score 1 'no labels' unlabelled dc-zeroshot --classes prompts.dcs --prompts 3
-py make line_twice >twice.dcs
-score 1 'a line that comes twice' parts dc-zeroshot --classes twice.dcs
-said 'twice.dcs: ' 'is an error'
-py make noend >cut.dcs
-score 1 'a class file without end' parts dc-zeroshot --classes cut.dcs
-run 1 'a full output device' sh -c 'dc-recall <in.dcs >/dev/full'
+score 1 'images of another width than the prompts' wide dc-zeroshot --classes prompts.dcs --prompts 3
+said 'image features of 32 columns, prompts of 16' 'is an error'
+score 1 'an image of norm zero' zero dc-zeroshot --classes prompts.dcs --prompts 3
+said 'image_features.0: row 0 is all zeros' 'is an error'
+score 1 'NaN among the prompts' parts dc-zeroshot --classes nan_text.dcs
+said '^dc-zeroshot: nan_text.dcs: .*text_features.0: row 1 is not finite' 'is an error'
+score 1 'prompts that cancel' parts dc-zeroshot --classes cancel.dcs --prompts 2
+said 'cancel.dcs: the prompts of class 0 cancel' 'are an error'
+score 1 'frames without labels' no_label dc-zeroshot --classes prompts.dcs --prompts 3
+said 'none of the 70 images has a label .a .cls file' 'are an error'
+score 1 'labels of -1 only' unlabelled dc-zeroshot --classes prompts.dcs --prompts 3
+score 1 'a line that comes twice' parts dc-zeroshot --classes line_twice.dcs
+said 'line_twice.dcs: ' 'is an error'
+score 1 'a class file without end' parts dc-zeroshot --classes noend.dcs
+run 1 'a full output device' sh -c 'dc-recall <parts.dcs >/dev/full'
 done_testing

@@ -113,24 +113,20 @@ sort_captions(struct dc_pairs *p)
 }
 
 /* Captions are in order: keep the first `most` of each image. */
-static int
+static void
 keep_first(struct dc_pairs *p, int64_t most)
 {
 	const int64_t D = p->text.D;
-	int64_t kept = 0, of = 0, next = 0;
+	int64_t kept = 0, of = 0;
 
 	for (int64_t c = 0; c < p->text.n; c++) {
-		const int64_t n = p->owner.p[c];
-		of = c && n == p->owner.p[c - 1] ? of + 1 : 1;
-		next += of == most && n == next;   /* images 0 .. next - 1 have enough */
+		of = kept && p->owner.p[c] == p->owner.p[kept - 1] ? of + 1 : 1;
 		if (of > most)
 			continue;
 		memmove(p->text.p + kept * D, p->text.p + c * D, (size_t)D * sizeof *p->text.p);
-		p->owner.p[kept++] = n;
+		p->owner.p[kept++] = p->owner.p[c];
 	}
-	DC_CHECK(next == p->image.n, "image %lld (counted from 0) has fewer than %lld captions", (long long)next, (long long)most);
 	p->text.n = p->owner.n = kept;
-	return 0;
 }
 
 int
@@ -141,7 +137,9 @@ dc_pairs_arrange(struct dc_pairs *p, int64_t most)
 	DC_TRY(check_ids(p));
 	if (!in_order(&p->owner))
 		sort_captions(p);
-	return most ? keep_first(p, most) : 0;
+	if (most)
+		keep_first(p, most);
+	return 0;
 }
 
 void

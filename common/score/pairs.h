@@ -16,7 +16,7 @@ struct dc_pairs {
 int dc_pairs_take(struct dc_pairs *p, struct dc_frame *f) DC_MUST_USE;
 
 /* Captions into the order of their images, those of one image staying in theirs, and at most `most` of each image kept
- * (0: all). -1 with a message: nothing there, an image that comes twice, an image with fewer than `most`. */
+ * (0: all). -1 with a message: nothing there, an image that comes twice. */
 int dc_pairs_arrange(struct dc_pairs *p, int64_t most) DC_MUST_USE;
 
 void dc_pairs_free(struct dc_pairs *p);

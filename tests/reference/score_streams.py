@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Streams for tests/score.t, and the scores that must come of them, by sorting in numpy.
 
-    score_streams.py make NAME >stream     score_streams.py recall|zeroshot <table.tsv"""
+    score_streams.py make     # every NAME.dcs
+    score_streams.py recall|zeroshot <table.tsv"""
 import sys
 
 import numpy as np
@@ -66,6 +67,15 @@ STREAMS = {
     "twice": lambda: [*parts([0, 70]), *parts([0, 70]), END],
     "outside": lambda: [*parts([0, 70], caption_image=np.full(110, 70, "<i4")), END],
     "nan": lambda: alone(same(2, 2) | {"image_features.0": NAN}),
+    "widths": lambda: alone(same(2, 2) | {"text_features.0": np.ones((2, D + 1), "<f4")}),
+    "narrow": lambda: [*alone(same(2, 2))][:1] + [*alone({k: v[:, 1:] if v.ndim == 2 else v for k, v in same(2, 2).items()})],
+    "wide": lambda: alone({k: np.repeat(v, 2, 1) if v.ndim == 2 else v for k, v in same(2, 2).items()}),
+    "zero": lambda: alone(same(3, 3) | {"image_features.0": np.eye(3, D, -1, "<f4")}),
+    "zero_text": lambda: alone(same(3, 3) | {"text_features.0": np.eye(3, D, -1, "<f4")}),
+    "images_only": lambda: [*parts([0, 70], **{"text_features.0": None, "caption_image": None}), END],
+    "no_label": lambda: [*parts([0, 20, 70], label=None), END],
+    "cancel": lambda: alone({"text_features.0": np.array([[1.] * D, [-1.] * D], "<f4")}),
+    "nan_text": lambda: alone({"text_features.0": NAN}),
     "nothing": lambda: [END],
     "textonly": prompts,
     "noend": lambda: parts([0, 70]),
@@ -137,8 +147,10 @@ def check_zeroshot():
 
 def main():
     if sys.argv[1] == "make":
-        for kind, step, body in STREAMS[sys.argv[2]]():
-            dcstream.write(sys.stdout.buffer, kind, step, body)
+        for name, frames in STREAMS.items():
+            with open(name + ".dcs", "wb") as out:
+                for kind, step, body in frames():
+                    dcstream.write(out, kind, step, body)
     elif sys.argv[1] == "recall":
         check_recall()
     else:

@@ -1,0 +1,78 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# dc-encode --model: images, captions, or both; what is known of each row goes with it. And score.sh, which joins it all.
+. "${0%/*}/lib.sh"
+PATH=$top/pipelines:$PATH
+cat >tiny.json <<'END'
+{"embed_dim": 16, "quick_gelu": true,
+ "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
+ "text_cfg": {"context_length": 32, "width": 64, "heads": 1, "layers": 1}}
+END
+dc-scenes --out . --train 20 --test 90 --shard 50 --zero-shot 20 --size 32 --seed 5 >/dev/null &&
+	dc-vocab --merges 50 -o bpe.txt.gz <shape-prompts.txt 2>err &&
+	dc-init --arch ./tiny.json --method clip --vocab bpe.txt.gz --model model >/dev/null
+ok $? 'a model'
+views() { dc-decode --captions all test-000.tar test-001.tar | dc-augment --recipe eval --size 32 --jobs 1; }
+tokens() { views | dc-tokenize --model model --mlm 0; }
+encode() { # encode NAME OPTION...: stdin -> the directory NAME
+	name=$1; shift
+	dc-encode --model model "$@" >"$name.dcs" 2>err && dc-npy "$name" <"$name.dcs" 2>>err
+}
+# one pipe after the other, so that what is run is seen here
+tokens >batch.dcs; views >views.dcs
+encode both <batch.dcs; ok $? 'images and captions'
+encode images <views.dcs; ok $? 'images alone, without dc-tokenize'
+encode images2 --only images <batch.dcs; ok $? '--only images'
+encode captions --only captions <batch.dcs; ok $? '--only captions'
+for k in image_features.0 id slot epoch label; do check "the same $k.npy" cmp both/$k.npy images/$k.npy; done
+check 'and keys' cmp both/key.json images/key.json
+check '--only images gives the same' diff -r images images2
+! [ -e images/text_features.0.npy ] && ! [ -e images/caption_image.npy ]; ok $? 'nothing of captions'
+for k in text_features.0 caption_image id slot label; do check "the same $k.npy" cmp both/$k.npy captions/$k.npy; done
+! [ -e captions/image_features.0.npy ]; ok $? 'no images'
+run 0 'logit_scale and position are there' sh -c 'dc-peek --text <captions.dcs >peek'
+grep -q logit_scale peek && grep -q position peek; ok $? 'in each frame'
+run 1 '--only captions of views' sh -c 'dc-encode --model model --only captions <views.dcs | cat >/dev/null; exit 1'
+said '^dc-encode: <stdin>: frame 1 .views. at byte 0: has no token.0: dc-tokenize makes it' 'is an error'
+run 2 '--only belongs to --model' dc-encode --loop x --only images
+run 2 '--only dogs' dc-encode --model model --only dogs
+
+# captions from lines of text
+printf 'a red circle\n\na blue star on a dark ground\n' >lines
+run 0 'lines of text' sh -c 'dc-tokenize --model model --lines - <lines | dc-encode --model model >lines.dcs && dc-npy lines.d <lines.dcs'
+check 'have line numbers and nothing else' test "$(ls lines.d | tr '\n' ' ')" = 'line.npy logit_scale.npy text_features.0.npy '
+run 0 'one of them' sh -c 'head -n 1 lines | dc-tokenize --model model --lines - | dc-encode --model model | dc-npy one.d'
+check 'is one row' test "$(wc -c <one.d/text_features.0.npy)" -eq $((128 + 16 * 4))
+
+# --- score.sh ---
+mkdir scratch; TMPDIR=$tmp/scratch; export TMPDIR
+run 0 'recall' score.sh recall model 'test-{000..001}.tar'
+said '^90 images, 90 captions$' 'of all images'
+cp out table
+check 'is that of the features' sh -c 'dc-recall <both.dcs | cmp - table'
+run 0 'with folds, for programs' score.sh -t --folds 3 --features kept.dcs recall model 'test-{000..001}.tar'
+said '^t2i_R@10	' 'has names'
+check 'the features are kept' cmp kept.dcs both.dcs
+run 0 'zero-shot by names' score.sh --per-class --confusion c.tsv zeroshot model shapes.txt test-shape-000.tar
+said '^20 images, 8 classes, 56 prompts$' 'with seven templates'
+[ -f c.tsv ] && [ "$(wc -l <c.tsv)" -eq 9 ] && [ "$(awk -F '\t' 'NR > 1 { for (i = 2; i <= NF; i++) n += $i } END { print n }' c.tsv)" -eq 20 ]
+ok $? 'and a confusion matrix of 20 images'
+run 0 'by prompts' score.sh --prompts shape-prompts.txt -t zeroshot model shapes.txt test-shape-000.tar
+said '^top-1	' 'has names'
+echo 'a {} here' >here
+run 0 'by templates' score.sh --templates=here zeroshot model shapes.txt test-shape-000.tar
+said '^20 images, 8 classes, 8 prompts$' 'one each'
+echo 'a thing' >here
+run 1 'a template without {}' score.sh --templates here zeroshot model shapes.txt test-shape-000.tar
+said '^dc-zeroshot: here: line 1: no .. in .a thing' 'is said'
+run 1 'fewer names than labels' sh -c 'head -n 2 shapes.txt >two; score.sh zeroshot model two test-shape-000.tar'
+said 'label [2-7], but there are 2 classes' 'is said'
+for args in '' recall 'recall model' 'zeroshot model shapes.txt' 'guess model test-000.tar' '--folds' '--nothing 1 recall model x' \
+	'--templates here --prompts here zeroshot model shapes.txt test-000.tar'; do
+	# shellcheck disable=SC2086
+	run 2 "score.sh $args" score.sh $args
+done
+run 1 'no model' score.sh recall none test-000.tar
+said '^score.sh: none: no open_clip_config.json in it' 'is said'
+[ -z "$(ls scratch)" ]; ok $? 'nothing is left in TMPDIR'
+done_testing
