@@ -190,6 +190,7 @@ test_entries(void)
 		{ "longs elsewhere", 2, 0, { { 271, 2, 1, 'A' }, { 274, 4, 2, 10 } }, 1 },
 		{ "a value outside before it", 2, 0, { { 271, 2, 5, 1000 }, { 274, 3, 1, 6 } }, 1 },
 		{ "a value outside behind it", 2, 0, { { 274, 3, 1, 6 }, { 305, 2, 5, 1000 } }, 6 },
+		{ "a tag again, now outside", 3, 0, { { 271, 2, 1, 'A' }, { 271, 2, 5, 1000 }, { 274, 3, 1, 6 } }, 6 },
 		{ "a value larger than all before it", 2, 0, { { 271, 2, 0xfffffff0, 8 }, { 274, 3, 1, 6 } }, 6 },
 		{ "a cut directory before it", 3, 1, { { 271, 2, 1, 'A' }, { 272, 2, 1, 'B' }, { 274, 3, 1, 6 } }, 1 },
 		{ "a cut directory behind it", 3, 1, { { 271, 2, 1, 'A' }, { 274, 3, 1, 6 }, { 305, 2, 1, 'B' } }, 6 },
@@ -234,7 +235,7 @@ test_odd(void)
 	is("then XMP counts", "II*\0\xff\xff\0\0", 8, xmp, 8);
 	is("EXIF without an orientation, and XMP", "II*\0\x8\0\0\0\0\0\0\0\0\0", 14, xmp, 8);
 	is("XMP as an element", "", 0, "a<tiff:Orientation>5</tiff:Orientation>", 5);
-	is("the first that has a digit", "", 0, "tiff:Orientation= tiff:Orientation=\"x\" tiff:Orientation>3 tiff:Orientation>4", 3);
+	is("the first that has a digit", "", 0, "tiff:Orientation= tiff:Orientation=\"x\" tiff:Orientation>: tiff:Orientation>3 tiff:Orientation>4", 3);
 	is("XMP that says 9", "", 0, "tiff:Orientation>9", 1);
 	is("XMP that ends too early", "", 0, "tiff:Orientation=\"", 1);
 	tiff(&exif, 1, e, 1, 0);
@@ -247,7 +248,9 @@ test_odd(void)
 	segment(&f, 0xe1, "Exif\0", 6, &b);
 	put(&f, "\xff\xda\0\2", 4);
 	ok(orientation(&f, f.n) == 8, "EXIF in three pieces: %d", orientation(&f, f.n));
-	f.b[3] = 0xda;
+	f.n = 2;
+	put(&f, "\xff\xda\0\2", 4);
+	segment(&f, 0xe1, "Exif\0", 6, &exif);
 	ok(orientation(&f, f.n) == 1, "EXIF behind the first scan is not looked at");
 	ok(dc_exif_orientation((const unsigned char *)"GIF89a", 6) == 1 && dc_exif_orientation(NULL, 0) == 1,
 	    "what is no image is upright");
