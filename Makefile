@@ -100,7 +100,7 @@ prove: all tests-build
 # DC_TORCH_PYTHON names the Python with the references; tests/parity/run.sh says how to install what is missing
 parity: deps   ## every stage against Pillow, torchvision, open_clip, ftfy, PyTorch, live: one table (STAGES= for some)
 	@$(MAKE) -s -j$(JOBS) all >&2
-	@DC_BIN='$(abspath $(B))' sh tests/parity/run.sh $(STAGES)
+	@DC_BIN='$(abspath $(B))' DC_COMPILE='$(CC) $(STD) $(CFLAGS) -D_GNU_SOURCE' sh tests/parity/run.sh $(STAGES)
 
 bench: deps   ## how fast, in ratios taken in one run: one table (ROWS= for some, ROUNDS=3)
 	@$(MAKE) -s -j$(JOBS) all $(B)/bench_gemm
