@@ -36,7 +36,7 @@ said '\.\.\. 2 more' 'with one caption, and how many more there are'
 piped 0 'two in a row' all.dcs sh -c 'dc-peek -q | dc-peek -q --refs shm'
 cmp -s out all.dcs; ok $? 'change nothing'
 mkfifo hold
-sleep 20 >hold & sleeper=$!
+sleep 100 >hold & sleeper=$!
 { dc-peek -q <hold 2>err; echo $? >code; } | true
 [ "$(cat code)" = 3 ] && kill -0 $sleeper && [ ! -s err ]; ok $? 'a reader that goes away ends it at once, silently, with status 3'
 kill $sleeper; wait $sleeper 2>/dev/null
@@ -188,6 +188,32 @@ piped 1 'a sheet that cannot be written' all.dcs dc-peek -q --sheet no/where.png
 said '^dc-peek: no/where.png.part: No such file' 'is told'
 cmp -s out all.dcs; ok $? 'and stops nothing'
 
+# --- images and tables ---
+
+piped 0 'all images and a table' all.dcs dc-peek -q --images images --table samples.tsv
+cmp -s out all.dcs; ok $? 'change nothing'
+silent 'and say nothing'
+[ "$(cd images && echo *)" = '000000.0.jpg 000001.0.jpg' ]; ok $? 'the images of the first kind that came'
+for f in images/*; do [ "$(head -c 3 "$f" | od -An -tx1 | tr -d ' ')" = ffd8ff ] || echo "$f"; done >err
+silent 'are JPEG'
+printf 'image\tkey\tlabel\tcaption\n0\tk0\t-\ta dog [31m\n1\tk1\t-\tzwei\n1\tk1\t-\tdrei\n' >want
+check 'a row a caption, without control characters' diff want samples.tsv
+py only views <all.dcs >views.dcs
+piped 0 'views' views.dcs dc-peek -q --images views --table views.tsv
+[ "$(cd views && echo *)" = "$(for i in 0 1 2 3 4 5; do echo 00000$i.0.jpg 00000$i.1.jpg; done | tr '\n' ' ' | sed 's/ $//')" ]; ok $? 'every view, numbered through the parts'
+printf 'image\tkey\tlabel\tcaption.0\tcaption.1\n0\t\t-\tone \303\251\tT2\n' >want
+head -n 2 views.tsv >have; check 'a column for each view' diff want have
+py only batch <all.dcs >batch.dcs
+piped 0 'tokens' batch.dcs dc-peek -q --table batch.tsv --vocab vocab.txt
+printf 'image\tkey\tlabel\ttoken.0\ttoken.1\tmasked\tasked\n0\t\t-\tx red\tred\tx</w> [mask]\t2:red</w>\n1\t\t-\tx\tx\tx</w>\t\n' >want
+check 'with what is masked and asked' diff want batch.tsv
+py few >few.dcs
+piped 1 'captions that say no image' few.dcs dc-peek -q --table few.tsv
+said '^dc-peek: <stdin>: frame 1 .*3 captions, 2 images and no caption_image' 'are told'
+cmp -s out few.dcs; ok $? 'and passed on'
+piped 1 'a directory that cannot be made' all.dcs dc-peek -q --images no/where
+said '^dc-peek: no/where: No such file' 'is named'
+
 # --- the manual ---
 
 page=$top/man/dc-stream.5
@@ -204,8 +230,8 @@ piped 1 'and truncation' cut.dcs "$PYTHON" reader.py
 py break object <all.dcs >bad.dcs
 piped 1 'refuses pickled objects' bad.dcs "$PYTHON" reader.py
 said 'only plain tensors' 'before they are loaded'
-(cat all.dcs; sleep 20) >hold 2>/dev/null & sleeper=$!
-timeout 10 "$PYTHON" reader.py <hold >out 2>err; ok $? 'waits for no more than the frame it reads'
+(cat all.dcs; exec sleep 100) >hold 2>/dev/null & sleeper=$!
+timeout 60 "$PYTHON" reader.py <hold >out 2>err; ok $? 'waits for no more than the frame it reads'
 kill $sleeper; wait $sleeper 2>/dev/null
 { sed -n '/^import os, msgpack/,/^unpacker/p' reader.py
 	echo 'import sys; out = sys.stdout.buffer; kind, step, body = "views", 3, {"x": msgpack_numpy.np.ones((2, 3), "<f4")}'

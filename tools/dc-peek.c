@@ -11,6 +11,7 @@
 #include "base/progress.h"
 #include "base/util.h"
 #include "data/imgwrite.h"
+#include "peek/album.h"
 #include "peek/gallery.h"
 #include "peek/show.h"
 #include "stream/stream.h"
@@ -18,7 +19,7 @@
 enum { KINDS_MAX = 16 };
 
 static struct {
-	const char *kind, *vocab, *refs, *sheet;
+	const char *kind, *vocab, *refs, *sheet, *images, *table;
 	int64_t frames, items, sheet_step, rows, columns;
 	int quiet, text, check, verbose;
 } o = { .items = 4, .rows = 4, .columns = 4 };
@@ -28,8 +29,9 @@ struct peek {
 	int passing;             /* stdout carries the stream; else the text, or nothing */
 	struct dc_show show;
 	struct dc_gallery gallery;
+	struct dc_album album;
 	int64_t printed;
-	int failed;              /* the sheet could not be made: told, and the stream goes on */
+	int failed, album_failed; /* the sheet, the album could not be made: told, and the stream goes on */
 };
 
 static void
@@ -44,6 +46,10 @@ look(struct peek *p, struct dc_frame *f)
 	if (o.sheet && !p->failed && dc_gallery_frame(&p->gallery, f) < 0) {
 		dc_warn("%s", dc_err());
 		p->failed = 1;
+	}
+	if ((o.images || o.table) && !p->album_failed && dc_album_frame(&p->album, f) < 0) {
+		dc_warn("%s", dc_err());
+		p->album_failed = 1;
 	}
 }
 
@@ -81,7 +87,11 @@ peek(struct peek *p)
 		dc_warn("%s", dc_err());
 		p->failed = 1;
 	}
-	return r == DC_EXIT_OK && p->failed ? DC_EXIT_FAIL : r;
+	if (dc_album_end(&p->album) < 0 && !p->album_failed) {
+		dc_warn("%s", dc_err());
+		p->album_failed = 1;
+	}
+	return r == DC_EXIT_OK && (p->failed || p->album_failed) ? DC_EXIT_FAIL : r;
 }
 
 /* --- --check --- */
@@ -147,8 +157,8 @@ check_opts(void)
 {
 	enum dc_imgformat ignored;
 
-	if (o.check && (o.sheet || o.text || o.kind || o.frames || o.quiet))
-		dc_die_usage("--check only checks: --sheet, --text, --kind, -n and --quiet do not go with it");
+	if (o.check && (o.sheet || o.images || o.table || o.text || o.kind || o.frames || o.quiet))
+		dc_die_usage("--check only checks: --sheet, --images, --table, --text, --kind, -n and --quiet do not go with it");
 	if (o.sheet && dc_image_format_of_name(o.sheet, &ignored) < 0)
 		dc_die_usage("--sheet %s", dc_err());
 	if (!o.sheet && (dc_opts_given("sheet-step") || dc_opts_given("rows") || dc_opts_given("columns")))
@@ -183,6 +193,9 @@ open_helpers(struct peek *p, struct dc_bpe *bpe)
 		dc_die_errno("%s", o.refs);
 	p->gallery = (struct dc_gallery){ .path = o.sheet, .bpe = p->show.bpe, .rows = (int)o.rows, .columns = (int)o.columns,
 		.step = dc_opts_given("sheet-step") ? o.sheet_step : -1 };
+	p->album = (struct dc_album){ .images = o.images, .table = o.table, .bpe = p->show.bpe };
+	if (dc_album_begin(&p->album) < 0)
+		dc_die("%s", dc_err());
 }
 
 static int
@@ -217,6 +230,8 @@ main(int argc, char **argv)
 		DC_OPT_INT("sheet-step", 0, &o.sheet_step, 0, 9e15, "N", "of the frames of this step, not the first"),
 		DC_OPT_INT("rows", 0, &o.rows, 1, 100, "N", "rows of the sheet"),
 		DC_OPT_INT("columns", 0, &o.columns, 1, 16, "N", "samples in a row of the sheet"),
+		DC_OPT_STR("images", 0, &o.images, "DIR", "write every image as DIR/NNNNNN.V.jpg, V the view"),
+		DC_OPT_STR("table", 0, &o.table, "FILE", "write keys, labels and captions, tab separated, a row a caption"),
 		DC_OPT_VERBOSE(&o.verbose),
 		DC_OPT_END
 	};

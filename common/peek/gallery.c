@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/exif.h"
+#include "peek/pictures.h"
 #include "peek/show.h"
 
-enum { WIDE_LINES = 2, KEY_MAX = 32, MAX_PIXELS = 25000000 };
+enum { WIDE_LINES = 2, KEY_MAX = 32 };
+_Static_assert(DC_VIEWS_MAX <= (int)DC_SHEET_VIEWS_MAX, "a sheet has room for every view");
 
 /* The texts of one view: strings, or rows of tokens. */
 struct texts { const struct dc_str *str; struct dc_tensor token; size_t n; };
@@ -17,17 +18,6 @@ key_of(char *key, const char *what, int view)
 {
 	snprintf(key, KEY_MAX, "%s.%d", what, view);
 	return key;
-}
-
-static int
-count_views(const struct dc_frame *f)
-{
-	char key[KEY_MAX];
-	int n = 0;
-
-	while (n < DC_SHEET_VIEWS_MAX && dc_frame_get(f, key_of(key, "image", n)))
-		n++;
-	return n ? n : dc_frame_get(f, "image") != NULL;
 }
 
 /* --- texts --- */
@@ -89,79 +79,6 @@ write_text(struct dc_gallery *g, struct dc_frame *f, int view, const struct text
 	free(text);
 }
 
-/* --- pictures --- */
-
-static int
-show_encoded(struct dc_gallery *g, struct dc_frame *f, const struct dc_tensor *t)
-{
-	struct dc_image im = { 0 };
-	int exif = 0;
-
-	if (dc_frame_get(f, "exif"))
-		DC_TRY(dc_frame_bool(f, "exif", &exif));
-	if (dc_image_decode(t->data, t->bytes, MAX_PIXELS, &im) == 0) { /* else the picture stays empty: dc-augment will complain */
-		dc_image_turn(&im, exif ? dc_exif_orientation(t->data, t->bytes) : 1);
-		dc_sheet_image(&g->sheet, g->cells, 0, im.rgb, im.height, im.width);
-	}
-	dc_image_free(&im);
-	return 0;
-}
-
-/* `image`: an array of images of any size, or of encoded ones. */
-static int
-show_sample(struct dc_gallery *g, struct dc_frame *f, size_t i)
-{
-	const msgpack_object *a;
-	struct dc_tensor t;
-	size_t n;
-
-	DC_TRY(dc_frame_array(f, "image", &a, &n));
-	DC_TRY(dc_object_tensor(f, "image", &a->via.array.ptr[i], &t));
-	if (!t.data || t.type != DC_U8 || (t.ndim != 1 && (t.ndim != 3 || t.shape[2] != 3)))
-		return dc_frame_err(f, "image: not u8 [H,W,3] or encoded bytes");
-	if (t.ndim == 1)
-		return show_encoded(g, f, &t);
-	dc_sheet_image(&g->sheet, g->cells, 0, t.data, t.shape[0], t.shape[1]);
-	return 0;
-}
-
-/* `image.0` ...: [N,S,S,3]. */
-static int
-take_view(struct dc_frame *f, int view, struct dc_tensor *t)
-{
-	char key[KEY_MAX];
-
-	DC_TRY(dc_frame_tensor(f, key_of(key, "image", view), DC_U8, 4, t));
-	if (!t->data || t->shape[3] != 3)
-		return dc_frame_err(f, "%s: not u8 [N,H,W,3]", key);
-	return 0;
-}
-
-static int
-show_view(struct dc_gallery *g, struct dc_frame *f, int view, size_t i)
-{
-	struct dc_tensor t;
-
-	DC_TRY(take_view(f, view, &t));
-	if (i < (size_t)t.shape[0])
-		dc_sheet_image(&g->sheet, g->cells, view, (const uint8_t *)t.data + i * (t.bytes / (size_t)t.shape[0]),
-		    t.shape[1], t.shape[2]);
-	return 0;
-}
-
-static int
-count_images(struct dc_frame *f, int views, size_t *n)
-{
-	const msgpack_object *a;
-	struct dc_tensor t;
-
-	if (views == 1 && dc_frame_get(f, "image"))
-		return dc_frame_array(f, "image", &a, n);
-	DC_TRY(take_view(f, 0, &t));
-	*n = (size_t)t.shape[0];
-	return 0;
-}
-
 /* --- the sheet --- */
 
 static int
@@ -172,30 +89,40 @@ save(struct dc_gallery *g)
 }
 
 static int
+add_sample(struct dc_gallery *g, const struct dc_pictures *p, size_t i, struct dc_picture *one, const struct texts *x)
+{
+	for (int v = 0; v < p->views; v++) {
+		DC_TRY(dc_picture_get(p, i, v, one));
+		if (one->rgb)
+			dc_sheet_image(&g->sheet, g->cells, v, one->rgb, one->height, one->width);
+		write_text(g, p->f, v, &x[v], i);
+	}
+	write_text(g, p->f, DC_SHEET_WIDE, &x[p->views], i);
+	return 0;
+}
+
+static int
 add_frame(struct dc_gallery *g, struct dc_frame *f)
 {
-	struct texts x[DC_SHEET_VIEWS_MAX], wide;
-	int listed = dc_frame_get(f, "image") != NULL, views = g->sheet.views;
-	size_t n;
+	struct texts x[DC_VIEWS_MAX + 1];   /* after the views' the one below them all */
+	struct dc_picture one = { 0 };
+	struct dc_pictures p;
+	int r = 0;
 
-	DC_TRY(count_images(f, views, &n));
-	for (int v = 0; v < views; v++)
+	DC_TRY(dc_pictures_of(f, &p));
+	for (int v = 0; v < p.views; v++)
 		DC_TRY(take_texts(g, f, v, &x[v]));
-	DC_TRY(take_texts(g, f, DC_SHEET_WIDE, &wide));
-	for (size_t i = 0; i < n && g->cells < g->rows * g->columns; i++, g->cells++) {
-		for (int v = 0; v < views; v++) {
-			DC_TRY(listed ? show_sample(g, f, i) : show_view(g, f, v, i));
-			write_text(g, f, v, &x[v], i);
-		}
-		write_text(g, f, DC_SHEET_WIDE, &wide, i);
-	}
-	return 0;
+	DC_TRY(take_texts(g, f, DC_SHEET_WIDE, &x[p.views]));
+	for (size_t i = 0; i < p.n && g->cells < g->rows * g->columns && r == 0; i++, g->cells++)
+		r = add_sample(g, &p, i, &one, x);
+	dc_picture_free(&one);
+	return r;
 }
 
 int
 dc_gallery_frame(struct dc_gallery *g, struct dc_frame *f)
 {
-	int views = count_views(f);
+	int views = dc_pictures_views(f);
 	int64_t part, parts;
 
 	if (g->written || !views || (g->step >= 0 && f->step != (uint64_t)g->step))

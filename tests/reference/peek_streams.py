@@ -99,6 +99,13 @@ def broken(data, how, at=0):
 def main(what, *args):
     if what == "make":
         make(*args)
+    elif what == "only":  # the frames of one kind, and the end
+        for frame in d.frames(sys.stdin.buffer):
+            if frame.kind in (args[0], "end"):
+                sys.stdout.buffer.write(frame.raw)
+    elif what == "few":
+        d.write(sys.stdout.buffer, "samples", 0, {"image": [image(1, 20, (9, 9, 9))[0]] * 2, "caption": ["a", "b", "c"]})
+        d.write(sys.stdout.buffer, "end", 0, {})
     elif what == "break":
         sys.stdout.buffer.write(broken(sys.stdin.buffer.read(), args[0], *map(int, args[1:])))
     elif what == "frames":
