@@ -53,6 +53,11 @@ run 0 '--print clean' sh -c 'dc-tokenize --lines - --print clean <broken.txt'
 mv out text.out
 printf 'the caf\303\251 & "bar" x\n\na b\n' >want
 check 'shows the text that is split' cmp want text.out
+run 0 '--print decoded' dc-tokenize --vocab bpe.txt.gz --lines broken.txt --print decoded
+mv out text.out
+printf 'the caf\303\251 & " bar " x \n\na b \n' >want
+check 'shows what comes back of the ids' cmp want text.out
+run 2 '--print decoded without a vocabulary' dc-tokenize --lines broken.txt --print decoded
 run 2 '--print without lines' dc-tokenize --print clean
 run 2 '--print with a vocabulary' dc-tokenize --print clean --lines broken.txt --vocab bpe.txt.gz
 run 1 '--print to a full disk' sh -c 'dc-tokenize --print clean --lines lines.txt >/dev/full'

@@ -35,7 +35,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_CHOICE("as", 0, &o.as, "paper|released", "random replacement: never a special id, or any id"),
 	DC_OPT_STR("model", 0, &o.model, "MODEL", "take vocabulary, context and --as from this model"),
 	DC_OPT_STR("lines", 0, &o.lines, "FILE", "tokenize the lines of a text file instead of stdin's stream"),
-	DC_OPT_CHOICE("print", 0, &o.print, "ids|clean|repaired", "with --lines: frames, or the text as it is cleaned"),
+	DC_OPT_CHOICE("print", 0, &o.print, "ids|clean|repaired|decoded", "with --lines: frames, or text"),
 	DC_OPT_INT("threads", 'j', &o.threads, 1, THREADS_MAX, "N", "threads; the output does not depend on them"),
 	DC_OPT_VERBOSE(&o.verbose),
 	DC_OPT_END
@@ -58,16 +58,22 @@ struct tokenize {
 
 /* --- options --- */
 
+static int
+prints(const char *what)
+{
+	return !strcmp(o.print, what);
+}
+
 static void
 check_opts(int operands)
 {
 	if (operands > 0)
 		dc_die_usage("no operands: the stream comes on stdin");
-	if (strcmp(o.print, "ids") != 0) {
-		if (!o.lines)
-			dc_die_usage("--print %s: of which text? give --lines FILE too", o.print);
+	if (!prints("ids") && !o.lines)
+		dc_die_usage("--print %s: of which text? give --lines FILE too", o.print);
+	if (prints("clean") || prints("repaired")) {
 		if (o.vocab || o.model)
-			dc_die_usage("--print %s: text needs no vocabulary and no model", o.print);
+			dc_die_usage("--print %s needs no vocabulary and no model", o.print);
 		return;
 	}
 	if (!o.vocab && !o.model)
@@ -432,24 +438,44 @@ run_lines(struct tokenize *t, const char *path)
 
 /* --- --print --- */
 
-/* A line of text for each line; an end of a line inside one (of U+2028, say) is a space. */
+/* The text and an end of line; one inside it (of U+2028, say) is a space. s has room for one byte more. */
 static void
-print_line(struct dc_clean *c, const struct dc_str *line)
+put_line(char *s, size_t n)
 {
-	if (!strcmp(o.print, "repaired"))
-		dc_clean_repair(c, line->p, line->n);
-	else
-		dc_clean_text(c, line->p, line->n);
-	for (size_t i = 0; i < c->n; i++)
-		if (c->text[i] == '\n')
-			c->text[i] = ' ';
-	c->text[c->n] = '\n';
-	if (fwrite(c->text, 1, c->n + 1, stdout) != c->n + 1 && errno == EPIPE)
+	for (size_t i = 0; i < n; i++)
+		s[i] = s[i] == '\n' ? ' ' : s[i];
+	s[n] = '\n';
+	if (fwrite(s, 1, n + 1, stdout) != n + 1 && errno == EPIPE)
 		exit(DC_EXIT_NEIGHBOUR);
 }
 
+/* What becomes of the line's ids when they are decoded; no cut. */
+static void
+print_decoded(struct tokenize *t, const struct dc_str *line)
+{
+	size_t max = line->n * 8 + 64, n, bytes;   /* cleaning makes at most 3 bytes of one, and each is at most one id */
+	int32_t *ids = dc_xmalloc(max * sizeof *ids);
+	char *text;
+
+	n = dc_bpe_encode(t->coder[0], line->p, line->n, ids, max);
+	text = dc_bpe_decode(&t->bpe, ids, n, &bytes);
+	put_line(text, bytes);
+	free(text);
+	free(ids);
+}
+
+static void
+print_clean(struct dc_clean *c, const struct dc_str *line)
+{
+	if (prints("repaired"))
+		dc_clean_repair(c, line->p, line->n);
+	else
+		dc_clean_text(c, line->p, line->n);
+	put_line(c->text, c->n);
+}
+
 static int
-run_print(const char *path)
+run_print(struct tokenize *t, const char *path)
 {
 	struct dc_clean clean = { 0 };
 	struct dc_str *line;
@@ -460,7 +486,10 @@ run_print(const char *path)
 		dc_die("%s", dc_err());
 	k = split_lines(text, n, &line);
 	for (size_t i = 0; i < k && !ferror(stdout); i++)
-		print_line(&clean, &line[i]);
+		if (prints("decoded"))
+			print_decoded(t, &line[i]);
+		else
+			print_clean(&clean, &line[i]);
 	dc_clean_free(&clean);
 	free(line);
 	free(text);
@@ -507,9 +536,11 @@ main(int argc, char **argv)
 	dc_main_init("dc-tokenize");
 	first = dc_opts_parse(argc, argv, "[options] --vocab FILE", "turns captions into token ids: views -> batch", table);
 	check_opts(argc - first);
-	if (strcmp(o.print, "ids") != 0)
-		return run_print(o.lines);
+	if (prints("clean") || prints("repaired"))
+		return run_print(&t, o.lines);
 	setup(&t);
+	if (prints("decoded"))
+		return run_print(&t, o.lines);
 	status = o.lines ? run_lines(&t, o.lines) : dc_filter_run(filter, &t);
 	finish(&t);
 	return status;
