@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Resampling, blur and colour changes against what Pillow made of the same images (tests/golden/augment.h). */
+/* Resampling, blur, colour changes and whole views against what Pillow, torchvision and open_clip made of the same
+ * images (tests/golden/augment.h). */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "data/blur.h"
 #include "data/photometric.h"
 #include "data/resample.h"
+#include "data/views.h"
 #include "tests/golden/augment.h"
 #include "tests/tap.h"
 
@@ -170,6 +172,48 @@ test_flip(void)
 	free(q);
 }
 
+/* Whole views from given parameters: the order of the operations, and what each hands to the next. */
+static void
+test_view(void)
+{
+	for (size_t i = 0; i < COUNT(golden_view); i++) {
+		const int w = golden_view[i].w, h = golden_view[i].h, size = golden_view[i].size;
+		const struct dc_view_recipe r = { .size = size, .interpolation = golden_view[i].filter ? DC_BICUBIC : DC_BILINEAR };
+		struct dc_view v = { .resized = { size, size }, .gray = golden_view[i].gray, .flip = golden_view[i].flip };
+		uint8_t *in = noise(w, h), *out = dc_xcalloc((size_t)size * 3, (size_t)size);
+
+		memcpy(v.box, golden_view[i].box, sizeof v.box);
+		memcpy(v.order, golden_view[i].order, sizeof v.order);
+		for (int k = 0; k < DC_JITTERS; k++)
+			v.jitter[k] = golden_view[i].jitter[k] < -1 ? NAN : golden_view[i].jitter[k];
+		v.blur = golden_view[i].blur < 0 ? NAN : golden_view[i].blur;
+		ok(dc_view_apply(out, dc_raster(in, w, h), &r, &v) == 0 &&
+		    fnv(out, (size_t)size * (size_t)size * 3) == golden_view[i].want, "view %d: %dx%d to %d", (int)i, w, h, size);
+		free(in);
+		free(out);
+	}
+}
+
+/* The evaluation's view: where it is cut depends on the size alone. */
+static void
+test_evaluation(void)
+{
+	for (size_t i = 0; i < COUNT(golden_eval); i++) {
+		const int w = golden_eval[i].w, h = golden_eval[i].h, size = golden_eval[i].size;
+		const struct dc_view_recipe r = { .size = size, .centre = 1,
+			.interpolation = golden_eval[i].filter ? DC_BICUBIC : DC_BILINEAR };
+		uint8_t *in = noise(w, h), *out = dc_xcalloc((size_t)size * 3, (size_t)size);
+		struct dc_view v;
+
+		dc_view_draw(&v, &r, w, h, 1, 2, 3, 0);
+		ok(dc_view_apply(out, dc_raster(in, w, h), &r, &v) == 0 &&
+		    fnv(out, (size_t)size * (size_t)size * 3) == golden_eval[i].want, "evaluation: %dx%d to %d, %s", w, h, size,
+		    golden_eval[i].filter ? "bicubic" : "bilinear");
+		free(in);
+		free(out);
+	}
+}
+
 int
 main(void)
 {
@@ -180,5 +224,7 @@ main(void)
 	test_blur();
 	test_colour();
 	test_flip();
+	test_view();
+	test_evaluation();
 	return done_testing();
 }

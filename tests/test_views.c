@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The draws of views: ranges, probabilities within five standard errors, crops that fit whatever the image. */
+/* The draws of views: ranges, distributions, probabilities within five standard errors, crops that fit whatever the
+ * image. The seeds are fixed: what passes once passes always. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "data/views.h"
@@ -35,10 +37,32 @@ uniform(const char *what, double sum, double least, double most, int n, double l
 	    most > hi - (hi - lo) / 100, "%s: [%g, %g] mean %g", what, least, most, mean);
 }
 
+static int
+ascending(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Kolmogorov and Smirnov: the draws x[0..n) of a variable that F maps to the uniform in [0, 1], after F. Sorts them.
+ * For p = 1e-4 the critical distance is sqrt(-ln(p/2) / 2n). */
+static void
+distributed(const char *what, double *x, int n)
+{
+	const double most = sqrt(-log(0.5e-4) / (2.0 * n));
+	double d = 0;
+
+	qsort(x, (size_t)n, sizeof *x, ascending);
+	for (int i = 0; i < n; i++)
+		d = fmax(d, fmax((i + 1.0) / n - x[i], x[i] - (double)i / n));
+	ok(n > DRAWS / 3 && d < most, "%s: %d draws, distance %g, critical %g", what, n, d, most);
+}
+
 static void
 test_probabilities(void)
 {
-	int jitter = 0, gray = 0, blur = 0, flip = 0, first[DC_JITTERS] = { 0 };
+	int jitter = 0, gray = 0, blur = 0, flip = 0, first[DC_JITTERS] = { 0 }, order[256] = { 0 };
 	struct dc_view v;
 
 	for (uint64_t i = 0; i < DRAWS; i++) {
@@ -46,6 +70,8 @@ test_probabilities(void)
 		jitter += v.order[0] >= 0;
 		if (v.order[0] >= 0)
 			first[v.order[0]]++;
+		if (v.order[0] >= 0)
+			order[v.order[0] << 6 | v.order[1] << 4 | v.order[2] << 2 | v.order[3]]++;
 		gray += v.gray;
 		blur += !isnan(v.blur);
 		flip += v.flip;
@@ -56,6 +82,14 @@ test_probabilities(void)
 	frequency("flip", flip, DRAWS, 0.5);
 	for (int i = 0; i < DC_JITTERS; i++)
 		frequency("each adjustment comes first equally often", first[i], jitter, 0.25);
+	int orders = 0, worst = jitter / 24;
+	for (int i = 0; i < 256; i++) {
+		orders += order[i] > 0;
+		if (order[i] && abs(24 * order[i] - jitter) > abs(24 * worst - jitter))
+			worst = order[i];
+	}
+	ok(orders == 24, "all orders of four adjustments are drawn: %d", orders);
+	frequency("the least likely order", worst, jitter, 1 / 24.0);
 }
 
 static void
@@ -64,6 +98,7 @@ test_factors(void)
 	static const char *const name[] = { "brightness", "contrast", "saturation", "hue", "blur radius" };
 	static const double lo[] = { 0.6, 0.6, 0.6, -0.1, 0.1 }, hi[] = { 1.4, 1.4, 1.4, 0.1, 2 };
 	double sum[5] = { 0 }, least[5], most[5];
+	static double all[5][DRAWS];
 	int n[5] = { 0 }, permutations = 1;
 	struct dc_view v;
 
@@ -79,7 +114,7 @@ test_factors(void)
 			if (isnan(x))
 				continue;
 			sum[k] += x;
-			n[k]++;
+			all[k][n[k]++] = (x - lo[k]) / (hi[k] - lo[k]);
 			least[k] = fmin(least[k], x);
 			most[k] = fmax(most[k], x);
 		}
@@ -87,6 +122,8 @@ test_factors(void)
 	}
 	for (int k = 0; k < 5; k++)
 		uniform(name[k], sum[k], least[k], most[k], n[k], lo[k], hi[k]);
+	for (int k = 0; k < 5; k++)
+		distributed(name[k], all[k], n[k]);
 	ok(permutations, "the order is a permutation");
 }
 
@@ -126,6 +163,7 @@ test_crop_distribution(void)
 	struct dc_view_recipe r = declip;
 	double area = 0, log_ratio = 0, log2_ratio = 0;
 	const double l = log(4. / 3);
+	static double all[4][DRAWS];
 	struct dc_view v;
 
 	r.scale[0] = 0.1;
@@ -135,7 +173,15 @@ test_crop_distribution(void)
 		area += v.box[2] * (double)v.box[3] / 16e6;
 		log_ratio += log((double)v.box[2] / v.box[3]);
 		log2_ratio += pow(log((double)v.box[2] / v.box[3]), 2);
+		all[0][i] = (v.box[2] * (double)v.box[3] / 16e6 - 0.1) / 0.4;
+		all[1][i] = (log((double)v.box[2] / v.box[3]) + l) / (2 * l);
+		all[2][i] = (v.box[0] + 0.5) / (4001.0 - v.box[2]);
+		all[3][i] = (v.box[1] + 0.5) / (4001.0 - v.box[3]);
 	}
+	distributed("the crop's area", all[0], DRAWS);
+	distributed("its ratio's logarithm", all[1], DRAWS);
+	distributed("its left", all[2], DRAWS);
+	distributed("its top", all[3], DRAWS);
 	ok(fabs(area / DRAWS - 0.3) < 5 * 0.4 / sqrt(12. * DRAWS), "mean area %g, wanted 0.3", area / DRAWS);
 	ok(fabs(log_ratio / DRAWS) < 5 * l / sqrt(3. * DRAWS), "mean log ratio %g, wanted 0", log_ratio / DRAWS);
 	ok(fabs(log2_ratio / DRAWS / (l * l / 3) - 1) < 0.05, "its variance %g, wanted %g", log2_ratio / DRAWS, l * l / 3);
@@ -150,6 +196,45 @@ box_is(const struct dc_view_recipe *r, int w, int h, int left, int top, int widt
 	ok(v.box[0] == left && v.box[1] == top && v.box[2] == width && v.box[3] == height,
 	    "%d x %d: (%d, %d) %d x %d, wanted (%d, %d) %d x %d", w, h, v.box[0], v.box[1], v.box[2], v.box[3], left, top,
 	    width, height);
+}
+
+/* The probability that one try at a crop fits: area and log ratio uniform, the sides rounded. */
+static double
+fits(const struct dc_view_recipe *r, int width, int height)
+{
+	const double lo = log(r->ratio[0]), hi = log(r->ratio[1]);
+	const int grid = 2000;
+	int n = 0;
+
+	for (int i = 0; i < grid; i++)
+		for (int k = 0; k < grid; k++) {
+			const double area = (double)width * height * (r->scale[0] + (r->scale[1] - r->scale[0]) * (i + 0.5) / grid);
+			const double ratio = exp(lo + (hi - lo) * (k + 0.5) / grid);
+
+			n += nearbyint(sqrt(area * ratio)) <= width && nearbyint(sqrt(area / ratio)) <= height;
+		}
+	return (double)n / ((double)grid * grid);
+}
+
+/* Ten tries, then the fallback: its share is that of ten misses, which nine or eleven would change by a fifth. The
+ * fallback's crop is of the full height, which a try that fits gives too, but seldom with just its width and place. */
+static void
+test_tries(void)
+{
+	const int width = 3000, height = 900;
+	struct dc_view_recipe r = declip;
+	double misses;
+	struct dc_view v;
+	int fell = 0;
+
+	r.scale[0] = 0.2;
+	misses = pow(1 - fits(&r, width, height), 10);
+	for (uint64_t i = 0; i < DRAWS; i++) {
+		draw(&v, &r, width, height, i);
+		fell += v.box[0] == 900 && v.box[1] == 0 && v.box[2] == 1200 && v.box[3] == 900;
+	}
+	ok(misses > 0.05 && misses < 0.8, "ten misses are neither rare nor the rule: %g", misses);
+	frequency("the fallback after ten tries", fell, DRAWS, misses);
 }
 
 /* Where no try fits: torchvision's central crop. */
@@ -232,6 +317,7 @@ main(void)
 	test_factors();
 	test_crop();
 	test_crop_distribution();
+	test_tries();
 	test_fallback();
 	test_centre();
 	test_keys();
