@@ -99,7 +99,7 @@ big image_features.0.npy: type >f4 is big-endian; write it with x.astype('<f4')
 huge image_features.0.npy: row 0: a number too large for single precision
 whole_numbers image_features.0.npy: type <i4, wanted <f4, <f2 or <f8
 floats label.npy: type <f4, wanted whole numbers
-large_label label.npy: row 0: 
+large_label is too large
 flat image_features.0.npy: 1 dimensions, wanted 2
 fewer id.npy: 149 rows, other files have 150
 unsorted captions must stand in the order of their images

@@ -640,7 +640,7 @@ put_column(struct dc_columns *c, int i, struct dc_body *b, int64_t first, int64_
 	const struct known *k = &known[i];
 	const struct dc_npy *x = &c->in[i];
 	int64_t shape[] = { n, k->ndim == 2 ? x->shape[1] : 0 };
-	unsigned char *to;
+	void *to;
 
 	if (x->fd < 0)
 		return 0;
@@ -649,12 +649,12 @@ put_column(struct dc_columns *c, int i, struct dc_body *b, int64_t first, int64_
 		DC_TRY(ints(c, x, first, n));
 	to = dc_put_space(b, k->name, k->type, k->ndim, shape);
 	if (k->ndim == 2)
-		return dc_npy_floats(x, first, n, (float *)to);
+		return dc_npy_floats(x, first, n, to);
 	for (int64_t j = 0; j < n; j++) {
 		const int32_t v = (int32_t)c->ints[j];
 		DC_CHECK(k->type != DC_I32 || v == c->ints[j], "%s: row %lld: %lld is too large", x->name, (long long)(first + j),
 		    (long long)c->ints[j]);
-		memcpy(to + (size_t)j * dc_type_size(k->type), k->type == DC_I32 ? (const void *)&v : &c->ints[j], dc_type_size(k->type));
+		memcpy((char *)to + (size_t)j * dc_type_size(k->type), k->type == DC_I32 ? (const void *)&v : &c->ints[j], dc_type_size(k->type));
 	}
 	return 0;
 }
