@@ -72,7 +72,9 @@ $(foreach s,$(SEEDS),$(foreach m,$(METHODS),$(eval $(call rules,$(m),$(s),$(call
 endef
 $(if $(test_hash),$(experiments))
 
-collect = '$(here)/collect.sh' '$(OUT)' '$(test_hash)' '$(METHODS)' $(names)
+about = DATA='$(DATA)' TEST='$(TEST)' CAPTION='$(CAPTION)' ARCH='$(ARCH)' BATCH='$(BATCH)' EPOCHS='$(EPOCHS)' BLUR='$(BLUR)' OPTIONS='$(OPTIONS)' $(foreach \
+    m,$(METHODS),$(if $(OPTIONS.$(m)),OPTIONS.$(m)='$(OPTIONS.$(m))'))
+collect = ABOUT="$(subst ",,$(about))" '$(here)/collect.sh' '$(OUT)' '$(test_hash)' '$(METHODS)' $(names)
 
 $(OUT)/runs:
 	mkdir -p $@

@@ -4,6 +4,7 @@
 #
 #	collect.sh OUT TEST-HASH 'METHODS' RUN...      RUN: names below OUT/runs; those without scores yet are left out
 #
+# ABOUT in the environment is a line for results.md: what the runs have in common.
 # OUT/results.tsv: a row a run; OUT/curves.tsv: a row a scored checkpoint; OUT/results.md; OUT/ablation.png
 set -u -o pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -62,7 +63,7 @@ for name; do
 	sed "$([ ! -s "$tmp/curves.tsv" ] || echo 1d)" "$tmp/row" >>"$tmp/curves.tsv"
 done
 [ -s "$tmp/results.tsv" ] || { echo "collect.sh: nothing is finished yet" >&2; exit 0; }
-awk -v methods="$methods" -v plot="$tmp/bars" -f "$here/results.awk" "$tmp/results.tsv" "$tmp/curves.tsv" >"$tmp/results.md" || exit 1
+about="${ABOUT:-}" awk -v methods="$methods" -v plot="$tmp/bars" -f "$here/results.awk" "$tmp/results.tsv" "$tmp/curves.tsv" >"$tmp/results.md" || exit 1
 for f in results.tsv curves.tsv results.md; do
 	mv "$tmp/$f" "$out/.$f.$$" && mv "$out/.$f.$$" "$out/$f" || exit 1
 done

@@ -85,6 +85,7 @@ function heading(what,    i, a, b) {
 
 END {
 	print "# Results\n"
+	if (ENVIRON["about"]) print "`" ENVIRON["about"] "`\n"
 	print "Scores in percent, of the last checkpoint, on the test set; mean over the seeds ± half of the 95 % t interval (none with one seed)."
 	print "GFLOP: useful work, the matrix products that the mathematics needs (work.awk); seconds are those that the runs took, whatever else the machine did.\n"
 	a = "| method | seeds | GFLOP a pair | pairs seen | TFLOP | seconds |"; b = "|---|---|---|---|---|---|"
