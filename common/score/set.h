@@ -16,9 +16,12 @@ struct dc_set {
 	struct dc_ints label;   /* [n]; -1 where there is none */
 	int64_t labelled;       /* how many have one */
 	struct dc_ints id;      /* [n], or none */
+	struct dc_ints nth;     /* [n]: which of its image's captions a row is, from 0; rows of images: 0 */
 	char **key;             /* [n], or NULL */
 	size_t keys;
 };
+
+/* A row of text features has the label, id and key of the image that the frame's caption_image says, if it says any. */
 
 /* Read the `features` frames of the stream in `path` ("-": standard input) to its end; other frames are ignored.
  * Return an exit status, with its message printed if there is one to print. */

@@ -6,6 +6,8 @@
     probe_streams.py probe GOLDEN SWEEP <table.tsv     compare dc-probe --tsv and its --sweep with that
     probe_streams.py weights FILE                      compare dc-probe --save with its own minimum
     probe_streams.py knn <table.tsv                    compare dc-knn --tsv with sorting in numpy
+    probe_streams.py pictures >stream                  samples of the ids of train and test
+    probe_streams.py sheet FILE ROWS COLUMNS           is it a PNG of that many queries and neighbours?
     probe_streams.py near QUERY BASE K <list.tsv       compare dc-knn --list with that"""
 import sys
 
@@ -51,6 +53,11 @@ def stream(name):
     x, y, ids = sets()["train"]
     if name == "texts":  # captions look for images
         return [("features", 0, {"text_features.0": sets()["test"][0][:5], "line": np.arange(1, 6).astype("<i8")}), END]
+    if name == "captions":  # two of each image, equal
+        x = sets()["test"][0][:6]
+        return [("features", 0, {"image_features.0": x[:3], "text_features.0": np.ascontiguousarray(x[[0, 0, 1, 2, 2, 1]]),
+                                 "caption_image": np.array([0, 0, 1, 2, 2, 1], "<i4"), "key": ["00000", "00002", "00001"],
+                                 "label": np.array([3, 4, 4], "<i4")}), END]
     if name == "both":
         return frames(*(np.concatenate(p) for p in zip(sets()["train"], sets()["val"])))
     if name == "some":  # every tenth without a label, one frame without any
@@ -202,6 +209,24 @@ def check_knn(leave_one_out):
             need(r[3], np.std(hit, ddof=1) / len(hit) ** .5, "its standard error")
 
 
+def pictures():
+    r = np.random.default_rng(2)
+    for name in "train", "test":
+        ids = sets()[name][2]
+        yield "samples", 0, {"id": ids, "caption": ["picture %d" % i for i in ids],
+                             "image": [np.full((5 + i % 7, 9, 3), r.integers(0, 256, 3), "u1") for i in range(len(ids))]}
+    yield END
+
+
+def check_sheet(path, rows, columns):
+    import struct
+    data = open(path, "rb").read()
+    size = struct.unpack(">II", data[16:24])
+    want = 6 + (1 + columns) * (128 + 6) + 6, 6 + rows * (128 + 4 * 11 + 3 * 6)
+    if data[:4] != b"\x89PNG" or size != want:
+        sys.exit("probe_streams.py: %s: %s, wanted %s" % (path, size, want))
+
+
 def check_near(query, base, k):
     s = sets()
     q = s[query][0] if query in s else s["test"][0][:5]
@@ -229,6 +254,11 @@ def main():
         check_probe(*args)
     elif what == "weights":
         check_weights(*args)
+    elif what == "pictures":
+        for kind, step, body in pictures():
+            dcstream.write(sys.stdout.buffer, kind, step, body)
+    elif what == "sheet":
+        check_sheet(args[0], int(args[1]), int(args[2]))
     elif what == "knn":
         check_knn(bool(args))
     else:
