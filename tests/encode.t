@@ -8,7 +8,7 @@ cat >tiny.json <<'END'
  "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
  "text_cfg": {"context_length": 32, "width": 64, "heads": 1, "layers": 1}}
 END
-dc-scenes --out . --train 20 --test 90 --shard 50 --zero-shot 20 --size 32 --seed 5 >/dev/null &&
+dc-scenes --out . --train 20 --test 90 --shard 50 --zero-shot 20 --size 48 --seed 5 >/dev/null &&
 	dc-vocab --merges 50 -o bpe.txt.gz <shape-prompts.txt 2>err &&
 	dc-init --arch ./tiny.json --method clip --vocab bpe.txt.gz --model model >/dev/null
 ok $? 'a model'
@@ -72,6 +72,11 @@ for args in '' recall 'recall model' 'zeroshot model shapes.txt' 'guess model te
 	# shellcheck disable=SC2086
 	run 2 "score.sh $args" score.sh $args
 done
+cp -r model bilinear && sed 's/"bicubic"/"bilinear"/' model/open_clip_config.json >bilinear/open_clip_config.json
+run 0 'the interpolation of the configuration' score.sh --features bilinear.dcs recall bilinear 'test-{000..001}.tar'
+dc-decode --captions all test-000.tar test-001.tar | dc-augment --recipe eval --size 32 --interpolation bilinear |
+	dc-tokenize --model model --mlm 0 | dc-encode --model model >want.dcs
+! cmp -s want.dcs both.dcs && cmp -s want.dcs bilinear.dcs; ok $? 'is used'
 run 1 'no model' score.sh recall none test-000.tar
 said '^score.sh: none: no open_clip_config.json in it' 'is said'
 [ -z "$(ls scratch)" ]; ok $? 'nothing is left in TMPDIR'
