@@ -7,9 +7,10 @@
 #include "base/opts.h"
 #include "base/progress.h"
 #include "data/augment.h"
+#include "store/model.h"
 
 static struct {
-	const char *recipe, *wordnet, *interpolation;
+	const char *recipe, *wordnet, *interpolation, *model;
 	int64_t size, views, caption_views, seed, jobs, max_pixels;
 	unsigned eda;
 	int trace, verbose;
@@ -104,6 +105,7 @@ opt_eda(void *dst, const char *name, const char *value)
 static const struct dc_opt table[] = {
 	DC_OPT_CHOICE("recipe", 'r', &o.recipe, "declip|clip|openclip|slip|eval", "which views"),
 	DC_OPT_INT("size", 'S', &o.size, 1, 4096, "S", "width and height of a view in pixels"),
+	DC_OPT_STR("model", 'm', &o.model, "MODEL", "the size that this model takes"),
 	DC_OPT_INT("views", 0, &o.views, 1, DC_VIEWS_MAX, "N", "image views per sample [the recipe's]"),
 	DC_OPT_INT("caption-views", 0, &o.caption_views, 1, DC_CAPTION_VIEWS_MAX, "N",
 	    "2: the caption and its augmentation; 1: the caption [the recipe's]"),
@@ -159,6 +161,22 @@ check_options(const struct dc_recipe *r)
 		dc_die_usage("--blur: the recipe %s has none; give --blur-p too", r->name);
 	if (dc_opts_given("eda") && r->caption_views < 2)
 		dc_die_usage("--eda: the recipe %s has one caption view; give --caption-views 2 too", r->name);
+}
+
+/* --model: the size that it takes. */
+static void
+apply_model(void)
+{
+	struct dc_model m;
+
+	if (!o.model)
+		return;
+	if (dc_model_open_config(&m, o.model) < 0)
+		dc_die("%s", dc_err());
+	if (dc_opts_given("size") && o.size != m.c.vision.image_size)
+		dc_die_usage("--size %" PRId64 ": %s takes images of %d pixels", o.size, m.dir, m.c.vision.image_size);
+	o.size = m.c.vision.image_size;
+	dc_model_close(&m);
 }
 
 /* The recipe, changed as the options say. */
@@ -248,6 +266,7 @@ main(int argc, char **argv)
 	if (dc_opts_parse(argc, argv, "[options] < samples > views", "makes image and caption views of samples", table)
 	    < argc)
 		dc_die_usage("%s: dc-augment takes no operands", argv[argc - 1]);
+	apply_model();
 	r.augment = (struct dc_augment){ .recipe = make_recipe(), .seed = (uint64_t)o.seed, .eda = o.eda, .trace = o.trace,
 		.max_pixels = (uint64_t)o.max_pixels };
 	r.augment.wordnet = wordnet = open_wordnet(&r.augment.recipe);
