@@ -6,10 +6,11 @@
 #	experiment.sh name METHOD SEED            METHOD-sSEED-HASH; the hash is of everything that decides the run's bytes
 #	experiment.sh options METHOD SEED         the options of train.sh, quoted for the shell
 #
-# METHOD is NAME, or NAME@EPOCHS for another length. The environment has what is common: DATA, DATA_LIST (what `data` said),
+# METHOD is the name of a file, or one that dc-init knows, or NAME@EPOCHS for another length. The environment has what is common: DATA, DATA_LIST (what `data` said),
 # ARCH, EPOCHS, BATCH, CAPTION, BLUR, OPTIONS, METHOD_DIR, METHOD_OPTIONS.
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
 me=experiment.sh
 usage() { sed -n '5,11s/^#[\t ]\{0,1\}//p' "${BASH_SOURCE[0]}"; }
 die() { echo "$me: $*" >&2; exit 1; }
@@ -59,7 +60,11 @@ options() { # options METHOD SEED: one word a line; of what is said twice the la
 	[[ $1 != *@* ]] || epochs=${1#*@}
 	conf=${METHOD_DIR:-$here/methods}/$method.conf
 	[ -f "$conf" ] || conf=$here/methods/$method.conf
-	[ -f "$conf" ] || die "no method '$method': not in ${METHOD_DIR:+$METHOD_DIR nor in }$here/methods"
+	if [ ! -f "$conf" ] && dc-init --help | sed -n 's/.*--method \([^ ]*\).*/|\1|/p' | grep -qF "|$method|"; then
+		conf=/dev/null # what dc-init knows needs no file
+		words "--method $method"
+	fi
+	[ "$conf" = /dev/null ] || [ -f "$conf" ] || die "no method '$method': not in ${METHOD_DIR:+$METHOD_DIR nor in }$here/methods"
 	printf '%s\n' --arch "$ARCH" --batch "$BATCH" --seed "$2"
 	[ -z "$epochs" ] || printf '%s\n' --epochs "$epochs"
 	[ -z "${CAPTION:-}" ] || printf '%s\n' --caption "$CAPTION"

@@ -74,6 +74,10 @@ cp out printed
 check 'says what is finished' test "$(cut -f 2 printed | tr '\n' ' ')" = 'finished finished - - '
 run 2 'a method that is not there' ablate METHODS='clip nix'
 said "experiment.sh: no method 'nix'" 'is named'
+# shellcheck disable=SC2016
+mkdir know && printf '#!/bin/sh\necho "  -m, --method declip|kin|clip  what"\n' >know/dc-init && chmod +x know/dc-init
+run 0 'one without a file that dc-init knows' env DC_BIN="$tmp/know" ARCH=x BATCH=1 "$top/pipelines/experiment.sh" options kin 1
+said '--method kin ' 'is taken'
 run 2 'no data' make -f "$top/pipelines/ablation.mk" TEST=x
 said 'DATA= is needed' 'is asked for'
 
