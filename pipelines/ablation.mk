@@ -30,15 +30,15 @@ OPTIONS ?=
 # Scored while training, for the learning curves, every VAL_EVERY steps; no choice depends on it. VAL= without.
 VAL     ?= $(TEST)
 VAL_EVERY ?= 50
-# Zero-shot in place of recall: files of prompts and names, see train.sh
-CLASSES ?=
+# Zero-shot in place of recall: a file of the classes' names, and perhaps one of prompts, see train.sh
 NAMES   ?=
+PROMPTS ?=
 THREADS ?=
 KEEP    ?= 1
 
 experiment = METHOD_DIR='$(METHOD_DIR)' ARCH='$(ARCH)' EPOCHS='$(EPOCHS)' BATCH='$(BATCH)' CAPTION='$(CAPTION)' BLUR='$(BLUR)' \
     OPTIONS='$(OPTIONS)' METHOD_OPTIONS='$(OPTIONS.$(firstword $(subst @, ,$(1))))' DATA_LIST='$(data_list)' '$(here)/experiment.sh'
-score_options = $(if $(CAPTION),--caption '$(CAPTION)') $(if $(CLASSES),--classes '$(CLASSES)') $(if $(NAMES),--names '$(NAMES)')
+score_options = $(if $(CAPTION),--caption '$(CAPTION)') $(if $(NAMES),--names '$(NAMES)') $(if $(PROMPTS),--prompts '$(PROMPTS)')
 
 all: results
 
@@ -59,8 +59,8 @@ names += $(3)
 scores += $(OUT)/runs/$(3)/test-$(test_hash).tsv
 $(OUT)/runs/$(3)/.trained: | $(OUT)/runs
 	'$(here)/train.sh' -q --run '$(OUT)/runs/$(3)' --data '$(DATA)' $(4)\
-	    $(if $(VAL),--val '$(VAL)' --val-every $(VAL_EVERY)) $(if $(CLASSES),--val-classes '$(CLASSES)')\
-	    $(if $(NAMES),--val-names '$(NAMES)') $(if $(KEEP),--keep $(KEEP)) $(if $(THREADS),--threads $(THREADS))
+	    $(if $(VAL),--val '$(VAL)' --val-every $(VAL_EVERY)) $(if $(NAMES),--val-names '$(NAMES)')\
+	    $(if $(PROMPTS),--val-prompts '$(PROMPTS)') $(if $(KEEP),--keep $(KEEP)) $(if $(THREADS),--threads $(THREADS))
 	@dc-step --version | head -n 1 >$$@
 $(OUT)/runs/$(3)/test-$(test_hash).tsv: $(OUT)/runs/$(3)/.trained
 	'$(here)/val.sh' --model '$(OUT)/runs/$(3)' --val '$(TEST)' $(score_options) >$$@.new && mv $$@.new $$@

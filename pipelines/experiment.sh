@@ -6,13 +6,14 @@
 #	experiment.sh name METHOD SEED            METHOD-sSEED-HASH; the hash is of everything that decides the run's bytes
 #	experiment.sh options METHOD SEED         the options of train.sh, quoted for the shell
 #
-# METHOD is the name of a file, or one that dc-init knows, or NAME@EPOCHS for another length. The environment has what is common: DATA, DATA_LIST (what `data` said),
-# ARCH, EPOCHS, BATCH, CAPTION, BLUR, OPTIONS, METHOD_DIR, METHOD_OPTIONS.
+# METHOD is the name of a file, or one that dc-init knows, or NAME@EPOCHS for another length.
+# The environment has what is common: DATA_LIST (what `data` said), ARCH, EPOCHS, BATCH, CAPTION, BLUR, OPTIONS, METHOD_DIR,
+# and METHOD_OPTIONS.
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
 me=experiment.sh
-usage() { sed -n '5,11s/^#[\t ]\{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '5,9s/^#[\t ]\{0,1\}//p' "${BASH_SOURCE[0]}"; }
 die() { echo "$me: $*" >&2; exit 1; }
 
 expand() { # {000..011}, as dc-decode does it

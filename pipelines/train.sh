@@ -29,8 +29,8 @@ save-every      |500        |N       steps between checkpoints (one is always wr
 keep            |           |N       checkpoints to keep [all]
 val             |           |SHARDS  score checkpoints on these beside the training: RUN/val.tsv, RUN/best
 val-every       |           |N       steps between checkpoints that are scored [--save-every]
-val-classes     |           |FILE    score zero-shot by these prompts, not recall
-val-names       |           |FILE    names of the classes
+val-names       |           |FILE    names of classes: score zero-shot, not recall
+val-prompts     |           |FILE    their prompts [templates with the names]
 weights         |           |LIST    weights of the terms, such as clip=0.4,mvs=0.2
 queue           |           |N       rows of the nearest-neighbour queue [65536, at most half an epoch]
 nns-after       |           |N       rows that must be valid before NNS begins [4 batches, at least 1024]
@@ -206,7 +206,7 @@ val=()
 if [ -n "${opt[val]}" ]; then
 	[ "$(dc-decode --count "${data[@]}" "${opt[val]}")" -gt 0 ] || die "no usable sample in ${opt[val]}"
 	val=(nice -n 10 "$here/val.sh" --run "$run" --val "${opt[val]}" --every "${opt[val-every]}" --batch "${opt[batch]}" ${opt[caption]:+--caption "${opt[caption]}"}
-		${opt[keep]:+--keep "${opt[keep]}"} ${opt[val-classes]:+--classes "${opt[val-classes]}"} ${opt[val-names]:+--names "${opt[val-names]}"})
+		${opt[keep]:+--keep "${opt[keep]}"} ${opt[val-names]:+--names "${opt[val-names]}"} ${opt[val-prompts]:+--prompts "${opt[val-prompts]}"})
 fi
 total=${opt[steps]}
 [ -n "$total" ] || case ${opt[tail]} in

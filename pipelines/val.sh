@@ -6,23 +6,23 @@
 #	val.sh --model DIR --val SHARDS                         the same row of one model, on standard output
 #	--batch N              samples of a batch, for the pairs seen [as RUN/run.json says]
 #	--caption WHERE        where captions are, as for train.sh [txt]
-#	--classes FILE         zero-shot: lines of prompts, as many for each class, in order; labels from .cls
-#	--names FILE           and the names of the classes
+#	--names FILE           zero-shot, not recall: the names of the classes; labels from .cls
+#	--prompts FILE         and the prompts, equally many for each class [templates with the names]
 #	--follow               go on until standard input ends; a line "end" there: score the newest too; "stop": leave at once
 set -u -o pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
 me=val.sh
 die() { echo "$me: $*" >&2; exit 1; }
-usage() { sed -n '5,11s/^#\t//p' "${BASH_SOURCE[0]}"; }
+usage() { echo 'usage: val.sh --run RUN | --model DIR  --val SHARDS [options]'; echo; sed -n '5,12s/^#\t//p' "${BASH_SOURCE[0]}"; }
 
-shards=() caption='' run='' model='' every=0 keep='' classes='' names='' follow='' batch=''
+shards=() caption='' run='' model='' every=0 keep='' names='' prompts='' follow='' batch=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	-h | --help) usage; exit 0 ;;
 	--follow) follow=1; shift; continue ;;
-	--run | --model | --every | --batch | --keep | --caption | --classes | --names | --val) ;;
-	*) echo "$me: unknown argument $1" >&2; exit 2 ;;
+	--run | --model | --every | --batch | --keep | --caption | --names | --prompts | --val) ;;
+	*) echo "$me: unknown option $1" >&2; exit 2 ;;
 	esac
 	[ $# -gt 1 ] || { echo "$me: $1 needs a value" >&2; exit 2; }
 	if [ "$1" = --val ]; then shards+=("$2"); else printf -v "${1#--}" %s "$2"; fi
@@ -39,7 +39,7 @@ tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 trap '' PIPE HUP
 
-# --- the scores: the only place that knows what dc-recall and dc-zeroshot print ---
+# --- the scores: the only place that knows what score.sh --tsv prints ---
 
 recall_row() { # name<TAB>value of every share, then their mean, which decides what is best
 	awk -F '\t' '$1 ~ /_R@/ { sub(/_R@/, "_r", $1); print $1 "\t" $2; sum += $2; n++ }
@@ -49,18 +49,11 @@ zeroshot_row() {
 	awk -F '\t' 'NF < 2 { exit } NR > 1 { k = tolower($1); gsub(/[^a-z0-9]+/, "_", k); print k "\t" $2; if (!n++) top = $2 }
 		END { if (!n) exit 1; print "top\t" top }'
 }
-features() { # features MODEL CAPTIONS
-	local size
-	size=$(tr -d ' \n' <"$1/open_clip_config.json" | sed -n 's/.*"image_size":\([0-9]*\).*/\1/p')
-	dc-decode --captions "$2" --tail short ${source[@]+"${source[@]}"} "${shards[@]}" | dc-augment -j 1 --recipe eval --size "$size" |
-		dc-tokenize --model "$1" --mlm 0 | dc-encode --model "$1"
-}
 score() { # score MODEL
-	if [ -z "$classes" ]; then
-		features "$1" all | dc-recall --tsv | recall_row
+	if [ -z "$names" ]; then
+		"$here/score.sh" --tsv ${source[@]+"${source[@]}"} recall "$1" "${shards[@]}" | recall_row
 	else
-		dc-tokenize --model "$1" --lines "$classes" | dc-encode --model "$1" >"$tmp/classes" &&
-			features "$1" first | dc-zeroshot --tsv --classes "$tmp/classes" ${names:+--names "$names"} | zeroshot_row
+		"$here/score.sh" --tsv ${source[@]+"${source[@]}"} ${prompts:+--prompts "$prompts"} zeroshot "$1" "$names" "${shards[@]}" | zeroshot_row
 	fi
 }
 
@@ -95,7 +88,7 @@ newest() { readlink "$run/latest" || echo step-00000000; }
 # Rows tell of checkpoints up to the newest, and of one way to score; what says otherwise goes.
 begin() {
 	local now
-	now=$(printf '%s\n' "$caption" "$classes" "$names" "${shards[@]}")
+	now=$(printf '%s\n' "$caption" "$names" "$prompts" "${shards[@]}")
 	if [ "$now" != "$(cat "$run/.val.how" 2>/dev/null)" ]; then
 		rm -f "$table"
 		echo "$now" >"$run/.val.how"
