@@ -41,7 +41,7 @@ write_database(void)
 		"%08ld 05 n 02 dog 1 frump 0 000 | a person  \n",
 		"%08ld 05 n 01 man 0 000 | one  \n",
 		"%08ld 05 n 02 man 0 adult_male 0 000 | a person  \n",
-		"%08ld 00 s 02 abounding 0 galore(ip) 0 000 | much  \n",
+		"%08ld 00 s 05 abounding 0 galore(ip) 0 all-round 0 24/7 0 O'Clock 0 000 | much  \n",
 	};
 	long at[5];
 	FILE *fp = create("data", "noun"), *adj = create("data", "adj");
@@ -111,7 +111,7 @@ test_wordnet(const struct dc_wordnet *wn)
 	synonyms_are(wn, "dog", "domestic dog,frump,hound");
 	synonyms_are(wn, "dogs", "dog,domestic dog,frump,hound");
 	synonyms_are(wn, "men", "adult male,man");
-	synonyms_are(wn, "abounding", "galore");
+	synonyms_are(wn, "abounding", "all round,galore,oclock");
 	synonyms_are(wn, "galore", "");
 	synonyms_are(wn, "do", "");
 	synonyms_are(wn, "dogg", "");
@@ -169,22 +169,29 @@ always(const char *s, unsigned ops, const struct dc_wordnet *wn, const char *wan
 static void
 test_operations(const struct dc_wordnet *wn)
 {
-	always("A Dog, the dog!", DC_EDA_SYNONYM, wn, "A hound, the hound!|A frump, the frump!|A domestic dog, the domestic dog!",
-	    "synonym 1,3 hound|synonym 1,3 frump|synonym 1,3 domestic dog");
+	always("A dog, the  dog and dog !", DC_EDA_SYNONYM, wn,
+	    "A dog, the hound and hound !|A dog, the frump and frump !|A dog, the domestic dog and domestic dog !",
+	    "synonym 3,5 hound|synonym 3,5 frump|synonym 3,5 domestic dog");
+	always("Dog The DOG", DC_EDA_SYNONYM, wn, "hound The DOG|frump The DOG|domestic dog The DOG|Dog The hound|Dog The frump|"
+	    "Dog The domestic dog", "synonym 0 hound|synonym 0 frump|synonym 0 domestic dog|synonym 2 hound|synonym 2 frump|"
+	    "synonym 2 domestic dog");
 	always("the two men", DC_EDA_SYNONYM, wn, "the two adult male|the two man", "synonym 2 adult male|synonym 2 man");
 	always("  a \t thing  ", DC_EDA_SYNONYM, wn, "  a \t thing  ", "none");
-	always("dog", DC_EDA_ALL, wn, "dog", "none");
+	always("dog", DC_EDA_SYNONYM, wn, "hound|frump|domestic dog", "synonym 0 hound|synonym 0 frump|synonym 0 domestic dog");
+	always(" dog ", DC_EDA_SWAP | DC_EDA_DELETE, wn, " dog ", "none");
 	always("", DC_EDA_ALL, wn, "", "none");
 	always(" ", DC_EDA_ALL, wn, " ", "none");
-	always("one  two", DC_EDA_SWAP, NULL, "two one", "swap 0 1");
-	always("a b c", DC_EDA_SWAP, NULL, "b a c|c b a|a c b", "swap 0 1|swap 0 2|swap 1 2");
+	always("one  two", DC_EDA_SWAP, NULL, "two one|one  two", "swap 0 1|none");
+	always("a b c", DC_EDA_SWAP, NULL, "b a c|c b a|a c b|a b c", "swap 0 1|swap 0 2|swap 1 2|none");
 	always("a b", DC_EDA_DELETE, NULL, "a b|a|b", "delete|delete 0|delete 1");
 	/* no-break, en, ideographic space; Chinese without spaces is one word; an emoji with its modifiers is kept whole */
-	always("\xe7\x8b\x97\xc2\xa0\xe7\x8c\xab", DC_EDA_SWAP, NULL, "\xe7\x8c\xab \xe7\x8b\x97", "swap 0 1");
-	always("x\xe3\x80\x80y", DC_EDA_SWAP, NULL, "y x", "swap 0 1");
-	always("x\xe2\x80\x82y", DC_EDA_SWAP, NULL, "y x", "swap 0 1");
+	always("\xe7\x8b\x97\xc2\xa0\xe7\x8c\xab", DC_EDA_SWAP, NULL, "\xe7\x8c\xab \xe7\x8b\x97|\xe7\x8b\x97\xc2\xa0\xe7\x8c\xab",
+	    "swap 0 1|none");
+	always("x\xe3\x80\x80y", DC_EDA_SWAP, NULL, "y x|x\xe3\x80\x80y", "swap 0 1|none");
+	always("x\xe2\x80\x82y", DC_EDA_SWAP, NULL, "y x|x\xe2\x80\x82y", "swap 0 1|none");
 	always("\xe7\x8b\x97\xe7\x8c\xab", DC_EDA_ALL, wn, "\xe7\x8b\x97\xe7\x8c\xab", "none");
-	always("\xf0\x9f\x91\x8d\xf0\x9f\x8f\xbd ok", DC_EDA_SWAP, NULL, "ok \xf0\x9f\x91\x8d\xf0\x9f\x8f\xbd", "swap 0 1");
+	always("\xf0\x9f\x91\x8d\xf0\x9f\x8f\xbd ok", DC_EDA_SWAP, NULL, "ok \xf0\x9f\x91\x8d\xf0\x9f\x8f\xbd|"
+	    "\xf0\x9f\x91\x8d\xf0\x9f\x8f\xbd ok", "swap 0 1|none");
 }
 
 /* |count - n p| <= 5 standard errors */
@@ -197,13 +204,13 @@ frequency(const char *what, int count, int n, double p)
 static void
 test_frequencies(const struct dc_wordnet *wn)
 {
-	int op[3] = { 0 }, word[3] = { 0 }, deleted = 0, empty = 0;
+	int op[4] = { 0 }, word[3] = { 0 }, deleted = 0, empty = 0, still = 0;
 	const char *s = "dog a b c d e f g h i";
 
 	for (uint64_t i = 0; i < DRAWS; i++) {
 		struct dc_eda_result r = eda(s, DC_EDA_ALL, wn, i);
 
-		op[strncmp(r.trace, "synonym", 7) ? strncmp(r.trace, "swap", 4) ? 2 : 1 : 0]++;
+		op[r.trace[0] == 'n' ? 3 : r.trace[0] == 'd' ? 2 : r.trace[1] == 'w']++;
 		free(r.caption);
 		free(r.trace);
 		r = eda("dog dog", DC_EDA_SYNONYM, wn, i);
@@ -216,9 +223,15 @@ test_frequencies(const struct dc_wordnet *wn)
 		empty += r.n == 0;
 		free(r.caption);
 		free(r.trace);
+		r = eda("a b", DC_EDA_SWAP, NULL, i);
+		still += r.trace[0] == 'n';
+		free(r.caption);
+		free(r.trace);
 	}
-	for (int k = 0; k < 3; k++)
-		frequency("each operation equally often", op[k], DRAWS, 1. / 3);
+	frequency("synonym as often as the others", op[0], DRAWS, 1. / 3);
+	frequency("swap too, less the times when it finds no second word", op[1], DRAWS, 1. / 3 * (1 - 1e-3));
+	frequency("delete too", op[2], DRAWS, 1. / 3);
+	frequency("of two words, three draws find no second in an eighth", still, DRAWS, 1. / 8);
 	for (int k = 0; k < 3; k++)
 		frequency("each synonym equally often", word[k], DRAWS, 1. / 3);
 	frequency("a word is deleted", deleted, 10 * DRAWS, DC_EDA_DELETE_P);

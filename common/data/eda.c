@@ -11,7 +11,6 @@ enum { WORD_MAX = 100 };
 
 struct word { const char *p; size_t n; };
 
-/* A sentence under work. core: a word without the punctuation around it, in lower case. */
 struct sentence { struct word *word; size_t n; };
 
 struct text { char *p; size_t n, cap; };
@@ -90,55 +89,26 @@ join(struct text *t, const struct word *word, size_t n)
 }
 
 static int
-is_punctuation(char c)
-{
-	return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
-}
-
-static struct word
-core(struct word w)
-{
-	while (w.n && is_punctuation(w.p[0])) {
-		w.p++;
-		w.n--;
-	}
-	while (w.n && is_punctuation(w.p[w.n - 1]))
-		w.n--;
-	return w;
-}
-
-static char
-lower(char c)
-{
-	return (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
-}
-
-static int
 same_word(struct word a, struct word b)
 {
-	if (a.n != b.n)
-		return 0;
-	for (size_t i = 0; i < a.n; i++)
-		if (lower(a.p[i]) != lower(b.p[i]))
-			return 0;
-	return 1;
+	return a.n == b.n && !memcmp(a.p, b.p, a.n);
 }
 
-/* Synonyms of word i, as dc_wordnet_synonyms; none for stop words and for a word that stood before. */
+/* Synonyms of word i, as dc_wordnet_synonyms; none for stop words, and for a word that stood before. */
 static size_t
 synonyms(const struct sentence *s, size_t i, const struct dc_wordnet *wn, char ***out)
 {
-	const struct word w = core(s->word[i]);
+	const struct word w = s->word[i];
 	char low[WORD_MAX];
 
 	*out = NULL;
-	if (w.n == 0 || w.n >= WORD_MAX)
+	if (w.n >= WORD_MAX)
 		return 0;
 	for (size_t k = 0; k < i; k++)
-		if (same_word(core(s->word[k]), w))
+		if (same_word(s->word[k], w))
 			return 0;
 	for (size_t k = 0; k < w.n; k++)
-		low[k] = lower(w.p[k]);
+		low[k] = (char)(w.p[k] >= 'A' && w.p[k] <= 'Z' ? w.p[k] + 32 : w.p[k]);
 	return dc_is_stopword(low, w.n) ? 0 : dc_wordnet_synonyms(wn, low, w.n, out);
 }
 
@@ -149,17 +119,15 @@ put_replaced(struct text *t, struct text *trace, const struct sentence *s, struc
 	int places = 0;
 
 	for (size_t i = 0; i < s->n; i++) {
-		const struct word w = s->word[i], c = core(w);
+		const struct word w = s->word[i];
 
 		if (i)
 			put(t, " ", 1);
-		if (!same_word(c, old)) {
+		if (!same_word(w, old)) {
 			put(t, w.p, w.n);
 			continue;
 		}
-		put(t, w.p, (size_t)(c.p - w.p));
 		put(t, new, strlen(new));
-		put(t, c.p + c.n, (size_t)(w.p + w.n - c.p) - c.n);
 		putf(trace, "%s%zu", places++ ? "," : "synonym ", i);
 	}
 	putf(trace, " ");
@@ -179,25 +147,30 @@ replace_synonym(struct text *t, struct text *trace, const struct sentence *s, co
 	dc_rng_shuffle(rng, order, s->n, sizeof *order);
 	for (size_t i = 0; i < s->n && !found; i++)
 		if ((found = synonyms(s, order[i], wn, &list)))
-			put_replaced(t, trace, s, core(s->word[order[i]]), list[dc_rng_below(rng, found)]);
+			put_replaced(t, trace, s, s->word[order[i]], list[dc_rng_below(rng, found)]);
 	free(list);
 	free(order);
 	return found > 0;
 }
 
-static void
+/* Return whether there is another word than the first drawn, in three draws. */
+static int
 swap(struct text *t, struct text *trace, struct sentence *s, struct dc_rng *rng)
 {
 	const size_t i = dc_rng_below(rng, s->n);
-	size_t j = dc_rng_below(rng, s->n - 1);
+	size_t j = i;
 	struct word w;
 
-	j += j >= i;
+	for (int k = 0; k < 3 && j == i; k++)
+		j = dc_rng_below(rng, s->n);
+	if (j == i)
+		return 0;
 	w = s->word[i];
 	s->word[i] = s->word[j];
 	s->word[j] = w;
 	join(t, s->word, s->n);
 	putf(trace, "swap %zu %zu", i < j ? i : j, i < j ? j : i);
+	return 1;
 }
 
 static void
@@ -237,15 +210,17 @@ dc_eda_caption(const char *caption, size_t n, unsigned ops, const struct dc_word
 {
 	struct sentence s = split(caption, n);
 	struct text t = { 0 }, trace = { 0 };
-	const unsigned op = s.n > 1 ? draw_operation(ops, rng) : 0;
-	int done = op != 0;
+	const unsigned op = draw_operation(ops, rng);
+	int done = 0;
 
-	if (op == DC_EDA_SYNONYM)
+	if (op == DC_EDA_SYNONYM) {
 		done = replace_synonym(&t, &trace, &s, wn, rng);
-	else if (op == DC_EDA_SWAP)
-		swap(&t, &trace, &s, rng);
-	else if (op == DC_EDA_DELETE)
+	} else if (op == DC_EDA_SWAP && s.n > 1) {
+		done = swap(&t, &trace, &s, rng);
+	} else if (op == DC_EDA_DELETE && s.n > 1) {
 		delete(&t, &trace, &s, rng);
+		done = 1;
+	}
 	if (!done) {
 		put(&t, caption, n);
 		putf(&trace, "none");

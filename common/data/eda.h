@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Easy data augmentation of captions (Wei and Zou 2019, arXiv 1901.11196), one operation per caption, drawn with equal
- * chances from those allowed:
+ * chances from those allowed, each as the package textaugment (3.0.0), which DeCLIP's authors used, defines it:
  *
- *	synonym   a random word that is no stop word and has synonyms in WordNet, wherever it stands in the caption, becomes
- *	          a random one of them
- *	swap      two random words change places
+ *	synonym   a random one of the different words that are no stop words and have synonyms in WordNet becomes a random
+ *	          one of these, wherever it stands in the caption
+ *	swap      two random words change places; the second is drawn up to three times until it is not the first
  *	delete    each word goes with probability 0.1; if all are gone, a random one stays
  *
- * Words are what stands between white space. For `synonym`, punctuation (ASCII) around a word is no part of it and
- * stays, and letters compare without case. A caption of one word, or one in which no word has a synonym, is unchanged
- * to the byte; else the words are joined by single spaces. */
+ * Words are what stands between white space, punctuation included. What textaugment can draw and this does not: a stop
+ * word with a capital ("A" is an angstrom in WordNet), a word's own small letters as its synonym ("dog" for "Dog"), an
+ * empty synonym. A caption in which nothing can be done is unchanged to the byte; else the words are joined by single
+ * spaces. */
 #ifndef DC_DATA_EDA_H
 #define DC_DATA_EDA_H
 

@@ -168,11 +168,22 @@ add_word(struct words *w, struct span s)
 		w->text = dc_xrealloc(w->text, w->cap_text = 2 * (w->n_text + s.n + 1), 1);
 	w->at[w->n++] = w->n_text;
 	for (size_t i = 0; i < s.n; i++) {
-		const char c = s.p[i];
+		const char c = (char)(s.p[i] == '_' || s.p[i] == '-' ? ' ' : s.p[i] >= 'A' && s.p[i] <= 'Z' ? s.p[i] + 32 : s.p[i]);
 
-		w->text[w->n_text++] = (char)(c == '_' ? ' ' : c >= 'A' && c <= 'Z' ? c + 32 : c);
+		if (c == ' ' || (c >= 'a' && c <= 'z'))
+			w->text[w->n_text++] = c;
 	}
 	w->text[w->n_text++] = 0;
+}
+
+/* Take the last word back where it has no letter or is `self`. */
+static void
+drop_useless(struct words *w, struct span self)
+{
+	const char *last = w->text + w->at[w->n - 1];
+
+	if (!last[strspn(last, " ")] || (strlen(last) == self.n && !memcmp(last, self.p, self.n)))
+		w->n_text = w->at[--w->n];
 }
 
 /* The words of the synset at `offset`: offset lexfile type count(hex) (word lexid)* ... An adjective's word may have
@@ -200,8 +211,7 @@ add_synset(struct words *out, struct span data, int64_t offset, struct span self
 		if (w.n == 0)
 			return;
 		add_word(out, w);
-		if (strlen(out->text + out->at[out->n - 1]) == self.n && !memcmp(out->text + out->at[out->n - 1], self.p, self.n))
-			out->n--;
+		drop_useless(out, self);
 		next_word(&line);
 	}
 }

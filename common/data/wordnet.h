@@ -17,7 +17,8 @@ int dc_wordnet_open(struct dc_wordnet **wn, const char *dir) DC_MUST_USE;
 void dc_wordnet_close(struct dc_wordnet *wn);
 
 /* All other words of all senses of `word` (n bytes, lower case, ASCII) and of its base forms ("dogs" is looked up as
- * "dog" too), in lower case, underscores as spaces, without `word` itself, each once, in byte order.
+ * "dog" too), in lower case, underscores and hyphens as spaces, other characters than letters left out, without `word`
+ * itself, each once, in byte order.
  * Return how many; *out is an array of that many strings in one block that free() releases, NULL for none. */
 size_t dc_wordnet_synonyms(const struct dc_wordnet *wn, const char *word, size_t n, char ***out);
 
