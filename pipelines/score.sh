@@ -61,12 +61,9 @@ shift 2
 config=$model/latest/open_clip_config.json
 [ -f "$config" ] || config=$model/open_clip_config.json
 [ -f "$config" ] || die "$model: no open_clip_config.json in it"
-size=$(tr -d ' \n' <"$config" | sed -n 's/.*"image_size":\([0-9]*\).*/\1/p')
-how=$(tr -d ' \n' <"$config" | sed -n 's/.*"interpolation":"\(bilinear\|bicubic\)".*/\1/p')
-[ -n "$size" ] || die "$config: no image_size in it"
 
 views() { # views CAPTIONS SHARDS...: every image once, as the model wants to see it
-	dc-decode --captions "$1" --tail short ${source[@]+"${source[@]}"} "${@:2}" | dc-augment --recipe eval --size "$size" --interpolation "${how:-bicubic}"
+	dc-decode --captions "$1" --tail short ${source[@]+"${source[@]}"} "${@:2}" | dc-augment --recipe eval --model "$model"
 }
 keep() { if [ -n "$features" ]; then tee "$features"; else cat; fi; }
 

@@ -35,6 +35,7 @@ refused 'must be a list of' --eda swap,turn
 refused 'must be a list of' --eda swap,swap,turn
 refused 'must be a whole number' --caption-views 3
 refused 'draws no crop' --recipe eval --scale 0.1,0.2
+refused 'it is for eval' --recipe clip --resize squash
 refused 'give --blur-p too' --recipe clip --blur 1,2
 refused 'give --caption-views 2 too' --recipe clip --eda swap
 refused 'takes no operands' samples.dcs

@@ -77,6 +77,13 @@ run 0 'the interpolation of the configuration' score.sh --features bilinear.dcs 
 dc-decode --captions all test-000.tar test-001.tar | dc-augment --recipe eval --size 32 --interpolation bilinear |
 	dc-tokenize --model model --mlm 0 | dc-encode --model model >want.dcs
 ! cmp -s want.dcs both.dcs && cmp -s want.dcs bilinear.dcs; ok $? 'is used'
+cp -r model longest && sed 's/"shortest"/"longest"/' model/open_clip_config.json >longest/open_clip_config.json
+dc-decode test-000.tar 2>err | dc-augment --recipe eval --size 32 --resize longest >want.dcs
+dc-decode test-000.tar 2>err | dc-augment --recipe eval --model longest >got.dcs; ok $? 'its resize_mode'
+cmp want.dcs got.dcs >err; ok $? 'is used'
+sed 's/"shortest"/"middle"/' model/open_clip_config.json >longest/open_clip_config.json
+run 1 'an unknown resize_mode' dc-augment --recipe eval --model longest
+said "resize_mode 'middle' is not supported" 'is said'
 run 1 'no model' score.sh recall none test-000.tar
 said '^score.sh: none: no open_clip_config.json in it' 'is said'
 [ -z "$(ls scratch)" ]; ok $? 'nothing is left in TMPDIR'

@@ -198,17 +198,19 @@ test_view(void)
 static void
 test_evaluation(void)
 {
+	static const char *const resize[] = { "shortest", "longest", "squash" };
+
 	for (size_t i = 0; i < COUNT(golden_eval); i++) {
 		const int w = golden_eval[i].w, h = golden_eval[i].h, size = golden_eval[i].size;
-		const struct dc_view_recipe r = { .size = size, .centre = 1,
+		const struct dc_view_recipe r = { .size = size, .centre = 1, .resize = (enum dc_resize)golden_eval[i].resize,
 			.interpolation = golden_eval[i].filter ? DC_BICUBIC : DC_BILINEAR };
 		uint8_t *in = noise(w, h), *out = dc_xcalloc((size_t)size * 3, (size_t)size);
 		struct dc_view v;
 
 		dc_view_draw(&v, &r, w, h, 1, 2, 3, 0);
 		ok(dc_view_apply(out, dc_raster(in, w, h), &r, &v) == 0 &&
-		    fnv(out, (size_t)size * (size_t)size * 3) == golden_eval[i].want, "evaluation: %dx%d to %d, %s", w, h, size,
-		    golden_eval[i].filter ? "bicubic" : "bilinear");
+		    fnv(out, (size_t)size * (size_t)size * 3) == golden_eval[i].want, "evaluation: %dx%d to %d, %s, %s", w, h, size,
+		    golden_eval[i].filter ? "bicubic" : "bilinear", resize[golden_eval[i].resize]);
 		free(in);
 		free(out);
 	}

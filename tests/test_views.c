@@ -256,7 +256,7 @@ test_fallback(void)
 static void
 test_centre(void)
 {
-	const struct dc_view_recipe r = { .size = 224, .centre = 1, .interpolation = DC_BICUBIC };
+	struct dc_view_recipe r = { .size = 224, .centre = 1, .interpolation = DC_BICUBIC };
 	struct dc_view v;
 
 	box_is(&r, 500, 375, 37, 0, 224, 224);      /* 298 wide: (298 - 224) / 2 */
@@ -264,6 +264,14 @@ test_centre(void)
 	box_is(&r, 375, 500, 0, 37, 224, 224);
 	box_is(&r, 229, 224, 2, 0, 224, 224);       /* 2.5 rounds to the even 2 */
 	box_is(&r, 231, 224, 4, 0, 224, 224);       /* 3.5 rounds to the even 4 */
+	r.resize = DC_LONGEST;
+	box_is(&r, 500, 375, 0, -28, 224, 224);     /* 168 high */
+	box_is(&r, 10, 15, -37, 0, 224, 224);       /* 149 wide: 75 - 1 to the left and 75 more to the right */
+	draw(&v, &r, 1, 65535, 1);
+	ok(v.resized[0] == 1 && v.resized[1] == 224, "what would vanish keeps a pixel");
+	r.resize = DC_SQUASH;
+	box_is(&r, 500, 375, 0, 0, 224, 224);
+	r.resize = DC_SHORTEST;
 	draw(&v, &r, 1, 65535, 1);
 	ok(v.resized[0] == 224 && v.resized[1] == 224 * 65535, "1 x 65535 is resized to 224 x %d", v.resized[1]);
 	ok(v.order[0] == -1 && !v.gray && isnan(v.blur) && !v.flip, "a recipe without chances draws nothing");
@@ -299,7 +307,8 @@ test_shapes(void)
 
 	for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
 		for (uint64_t id = 0; id < 12; id++) {
-			r.centre = id == 11;
+			r.centre = id >= 9;
+			r.resize = (enum dc_resize)(id % 3);
 			r.size = id < 6 ? 32 : 7;
 			draw(&v, &r, shape[i][0], shape[i][1], id);
 			fine &= dc_view_apply(out, dc_raster(image, shape[i][0], shape[i][1]), &r, &v) == 0;

@@ -10,7 +10,7 @@
 #include "store/model.h"
 
 static struct {
-	const char *recipe, *wordnet, *interpolation, *model;
+	const char *recipe, *wordnet, *interpolation, *resize, *model;
 	int64_t size, views, caption_views, seed, jobs, max_pixels;
 	unsigned eda;
 	int trace, verbose;
@@ -105,13 +105,14 @@ opt_eda(void *dst, const char *name, const char *value)
 static const struct dc_opt table[] = {
 	DC_OPT_CHOICE("recipe", 'r', &o.recipe, "declip|clip|openclip|slip|eval", "which views"),
 	DC_OPT_INT("size", 'S', &o.size, 1, 4096, "S", "width and height of a view in pixels"),
-	DC_OPT_STR("model", 'm', &o.model, "MODEL", "the size that this model takes"),
+	DC_OPT_STR("model", 'm', &o.model, "MODEL", "the size that this model takes; for eval, its filter and way to a square too"),
 	DC_OPT_INT("views", 0, &o.views, 1, DC_VIEWS_MAX, "N", "image views per sample [the recipe's]"),
 	DC_OPT_INT("caption-views", 0, &o.caption_views, 1, DC_CAPTION_VIEWS_MAX, "N",
 	    "2: the caption and its augmentation; 1: the caption [the recipe's]"),
 	DC_OPT_CALL("scale", 0, opt_scale, &o.given, "LO,HI", "the crop's share of the image's area [the recipe's]"),
 	DC_OPT_CALL("ratio", 0, opt_ratio, &o.given, "LO,HI", "the crop's width / height [0.75,1.3333]"),
 	DC_OPT_CHOICE("interpolation", 0, &o.interpolation, "bilinear|bicubic", "how crops are resized [the recipe's]"),
+	DC_OPT_CHOICE("resize", 0, &o.resize, "shortest|longest|squash", "eval: how an image becomes a square [shortest]"),
 	DC_OPT_CALL("jitter", 0, opt_jitter, &o.given, "B,C,S,H",
 	    "strength of brightness, contrast, saturation, hue [0.4,0.4,0.4,0.1]"),
 	DC_OPT_CALL("jitter-p", 0, opt_probability, &o.given.jitter_p, "P", "probability of the colour jitter [the recipe's]"),
@@ -155,12 +156,29 @@ check_options(const struct dc_recipe *r)
 
 	if (last->centre && (dc_opts_given("scale") || dc_opts_given("ratio")))
 		dc_die_usage("--scale and --ratio: the recipe eval draws no crop");
+	if (!last->centre && o.resize)
+		dc_die_usage("--resize: the recipe %s draws crops; it is for eval", r->name);
 	if (dc_opts_given("jitter") && last->jitter_p == 0)
 		dc_die_usage("--jitter: the recipe %s has none; give --jitter-p too", r->name);
 	if (dc_opts_given("blur") && last->blur_p == 0)
 		dc_die_usage("--blur: the recipe %s has none; give --blur-p too", r->name);
 	if (dc_opts_given("eda") && r->caption_views < 2)
 		dc_die_usage("--eda: the recipe %s has one caption view; give --caption-views 2 too", r->name);
+}
+
+/* What the model's configuration says of the evaluation's view holds where no option says otherwise. */
+static void
+follow_evaluation(const struct dc_config *c, const char *dir)
+{
+	static const char *const way[] = { "shortest", "longest", "squash" };
+
+	if (!o.interpolation)
+		o.interpolation = strcmp(c->interpolation, "bilinear") ? "bicubic" : "bilinear"; /* "random" too, says open_clip */
+	for (size_t i = 0; !o.resize && i < sizeof way / sizeof *way; i++)
+		if (!strcmp(c->resize_mode, way[i]))
+			o.resize = way[i];
+	if (!o.resize)
+		dc_die("%s: resize_mode '%s' is not supported; --resize chooses one", dir, c->resize_mode);
 }
 
 /* --model: the size that it takes. */
@@ -176,6 +194,8 @@ apply_model(void)
 	if (dc_opts_given("size") && o.size != m.c.vision.image_size)
 		dc_die_usage("--size %" PRId64 ": %s takes images of %d pixels", o.size, m.dir, m.c.vision.image_size);
 	o.size = m.c.vision.image_size;
+	if (!strcmp(o.recipe, "eval"))
+		follow_evaluation(&m.c, m.dir);
 	dc_model_close(&m);
 }
 
@@ -195,6 +215,8 @@ make_recipe(void)
 		r.view[v].size = (int)o.size;
 		if (o.interpolation)
 			r.view[v].interpolation = strcmp(o.interpolation, "bicubic") ? DC_BILINEAR : DC_BICUBIC;
+		if (o.resize)
+			r.view[v].resize = !strcmp(o.resize, "squash") ? DC_SQUASH : !strcmp(o.resize, "longest") ? DC_LONGEST : DC_SHORTEST;
 		if (v >= r.n_base)
 			apply_options(&r.view[v]);
 	}

@@ -2,6 +2,8 @@
 #include "data/views.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/rng.h"
 #include "data/blur.h"
@@ -90,17 +92,46 @@ draw_crop(int box[4], const struct dc_view_recipe *r, int width, int height, str
 	crop_fallback(box, r->ratio, width, height);
 }
 
-/* torchvision's Resize(size) and CenterCrop(size): the longer side is cut off, the margin rounded to even. */
+/* torchvision's Resize(size): the shorter side becomes size. */
 static void
-centre(struct dc_view *v, int size, int width, int height)
+resize_shortest(int to[2], int size, int width, int height)
 {
 	const int shorter = width < height ? width : height, longer = width < height ? height : width;
 	const int64_t n = (int64_t)((double)((int64_t)size * longer) / shorter);
 
-	v->resized[0] = width <= height ? size : (int)n;
-	v->resized[1] = width <= height ? (int)n : size;
-	v->box[0] = round_even((v->resized[0] - size) / 2.0);
-	v->box[1] = round_even((v->resized[1] - size) / 2.0);
+	to[0] = width <= height ? size : (int)n;
+	to[1] = width <= height ? (int)n : size;
+}
+
+/* open_clip's ResizeKeepRatio(size, longest=1): the longer side becomes size. */
+static void
+resize_longest(int to[2], int size, int width, int height)
+{
+	const double scale = (double)(width > height ? width : height) / size;
+
+	to[0] = at_least_1(round_even(width / scale));
+	to[1] = at_least_1(round_even(height / scale));
+}
+
+/* The left of a window of `size` in the middle of n pixels: torchvision's CenterCrop rounds what is cut off to even,
+ * open_clip's CenterCropOrPad what is added down. */
+static int
+middle(int n, int size)
+{
+	return n < size ? -((size - n) / 2) : round_even((n - size) / 2.0);
+}
+
+static void
+centre(struct dc_view *v, const struct dc_view_recipe *r, int width, int height)
+{
+	const int size = r->size;
+
+	if (r->resize == DC_SHORTEST)
+		resize_shortest(v->resized, size, width, height);
+	else if (r->resize == DC_LONGEST)
+		resize_longest(v->resized, size, width, height);
+	v->box[0] = middle(v->resized[0], size);
+	v->box[1] = middle(v->resized[1], size);
 	v->box[2] = v->box[3] = size;
 }
 
@@ -140,7 +171,7 @@ dc_view_draw(struct dc_view *v, const struct dc_view_recipe *r, int width, int h
 	*v = (struct dc_view){ .resized = { r->size, r->size } };
 	dc_rng_init(&rng, seed, epoch, id, view, DC_RNG_CROP);
 	if (r->centre)
-		centre(v, r->size, width, height);
+		centre(v, r, width, height);
 	else
 		draw_crop(v->box, r, width, height, &rng);
 	dc_rng_init(&rng, seed, epoch, id, view, DC_RNG_JITTER);
@@ -168,13 +199,36 @@ apply_jitter(uint8_t *rgb, size_t n, const struct dc_view *v)
 	}
 }
 
+/* The box of the image resized as a whole; beyond its border, black. */
+static int
+apply_centre(uint8_t *out, struct dc_raster image, const struct dc_view_recipe *r, const struct dc_view *v)
+{
+	const int *b = v->box, *to = v->resized;
+	const int left = b[0] < 0 ? 0 : b[0], right = b[0] + b[2] < to[0] ? b[0] + b[2] : to[0];
+	const int top = b[1] < 0 ? 0 : b[1], bottom = b[1] + b[3] < to[1] ? b[1] + b[3] : to[1];
+	const int seen[4] = { left, top, right - left, bottom - top };
+	const size_t row = (size_t)r->size * 3, seen_row = (size_t)seen[2] * 3;
+	uint8_t *part;
+	int ret;
+
+	if (!memcmp(seen, b, sizeof seen))
+		return dc_resample(out, to[0], to[1], image, NULL, b, r->interpolation);
+	part = dc_xcalloc(seen_row, (size_t)seen[3]);
+	ret = dc_resample(part, to[0], to[1], image, NULL, seen, r->interpolation);
+	memset(out, 0, row * (size_t)r->size);
+	for (int y = 0; ret == 0 && y < seen[3]; y++)
+		memcpy(out + (size_t)(top - b[1] + y) * row + (size_t)(left - b[0]) * 3, part + (size_t)y * seen_row, seen_row);
+	free(part);
+	return ret;
+}
+
 int
 dc_view_apply(uint8_t *out, struct dc_raster image, const struct dc_view_recipe *r, const struct dc_view *v)
 {
 	const int *b = v->box;
 
 	if (r->centre) {
-		DC_TRY(dc_resample(out, v->resized[0], v->resized[1], image, NULL, b, r->interpolation));
+		DC_TRY(apply_centre(out, image, r, v));
 	} else {
 		DC_CHECK(b[0] >= 0 && b[1] >= 0 && b[2] >= 1 && b[3] >= 1 && b[2] <= image.width - b[0] &&
 		    b[3] <= image.height - b[1], "the crop is not inside the image");

@@ -14,10 +14,17 @@
 
 enum { DC_BRIGHTNESS, DC_CONTRAST, DC_SATURATION, DC_HUE, DC_JITTERS };
 
+/* How an image becomes a square without a crop being drawn; open_clip's words.
+ *	shortest  the shorter side becomes `size`, and the middle is cut out
+ *	longest   the longer side becomes `size`, and black fills the rest on both sides
+ *	squash    both sides become `size` */
+enum dc_resize { DC_SHORTEST, DC_LONGEST, DC_SQUASH };
+
 /* What may happen to an image. A probability of 0 turns an operation off. */
 struct dc_view_recipe {
 	int size;                    /* pixels, both sides */
-	int centre;                  /* no crop is drawn: resize the shorter side to size and cut the middle out */
+	int centre;                  /* no crop is drawn: resize the whole image and take its middle */
+	enum dc_resize resize;       /* then: how */
 	enum dc_interpolation interpolation;
 	double scale[2];             /* the crop's share of the image's area */
 	double ratio[2];             /* its width / height, uniform in the logarithm */
@@ -31,7 +38,8 @@ struct dc_view_recipe {
 
 /* What happens to this one. */
 struct dc_view {
-	int box[4];                  /* left, top, width, height in the image (centre: in the resized image) */
+	int box[4];                  /* left, top, width, height in the image (centre: in the resized image; what of the
+	                                box lies outside is black) */
 	int resized[2];              /* width, height to which the box (centre: the whole image) is resized */
 	double jitter[DC_JITTERS];   /* factors; NAN where not applied */
 	int order[DC_JITTERS];       /* which of them comes first, second ...; -1 without jitter */

@@ -31,7 +31,7 @@ struct dc_config {
 	int embed_dim;              /* D */
 	int quick_gelu;             /* x sigmoid(1.702 x), else exact GELU */
 	double mean[3], std[3];     /* of pixels / 255 */
-	char interpolation[16], resize_mode[16]; /* of the evaluation transform, in open_clip's words; kept, not used here */
+	char interpolation[16], resize_mode[16]; /* of the evaluation transform, in open_clip's words; score.sh passes them on */
 	char method[16];            /* "clip", "declip" */
 	int released;               /* --as released */
 	double weight[DC_TERMS];    /* 0: the term is off */

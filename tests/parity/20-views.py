@@ -134,21 +134,26 @@ def evaluation():
     from open_clip.transform import image_transform
     from PIL import Image
     n = bad = 0
-    for size, interpolation in ((224, 'bicubic'), (224, 'bilinear'), (97, 'bicubic'), (336, 'bicubic')):
-        transform = image_transform(size, is_train=False, interpolation=interpolation, resize_mode='shortest')
+    for size, interpolation, mode in ((224, 'bicubic', 'shortest'), (224, 'bilinear', 'shortest'), (97, 'bicubic', 'shortest'),
+                                      (336, 'bicubic', 'shortest'), (224, 'bicubic', 'longest'), (65, 'bilinear', 'longest'),
+                                      (224, 'bicubic', 'squash')):
+        transform = image_transform(size, is_train=False, interpolation=interpolation, resize_mode=mode)
         del transform.transforms[-2:]  # what makes a tensor of it and normalises that
-        most = 10**9 if size == 224 else 200
-        for a, b in augment('samples.dcs', '--recipe', 'eval', '--size', str(size), '--interpolation', interpolation):
+        most = 10**9 if size == 224 and mode == 'shortest' else 200
+        for a, b in augment('samples.dcs', '--recipe', 'eval', '--size', str(size), '--interpolation', interpolation,
+                            '--resize', mode):
             for i, pixels in enumerate(a['image'][:max(0, most)]):
+                if mode == 'longest' and max(pixels.shape) / min(pixels.shape[:2]) > 2 * size:
+                    continue  # a side would become 0, which open_clip cannot
                 want = np.asarray(transform(Image.fromarray(pixels)))
                 n += 1
                 if not np.array_equal(want, b['image.0'][i]):
                     bad += 1
-                    parity.note('eval', size, interpolation, a['key'][i], pixels.shape)
+                    parity.note('eval', size, interpolation, mode, a['key'][i], pixels.shape)
             most -= len(a['image'])
             if most <= 0:
                 break
-    parity.row(STAGE, 'views of --recipe eval', "open_clip's image_transform", n, bad)
+    parity.row(STAGE, 'views of --recipe eval, --resize shortest, longest, squash', "open_clip's image_transform", n, bad)
 
 
 # --- one operation at a time ---

@@ -98,12 +98,14 @@ for n, (w, h) in enumerate([(1, 1), (1, 40), (40, 1), (64, 48), (48, 64), (97, 6
     print(f'\t{{ {w}, {h}, {size}, {how}, {{ {left}, {top}, {bw}, {bh} }}, {{ {", ".join(map(str, order))} }}, {{ {numbers} }}, '
           f'{gray}, {blur}, {flip}, {fnv(im)} }},')
 print('};')
-print('static const struct { int w, h, size, filter; uint64_t want; } golden_eval[] = {')
+print('static const struct { int w, h, size, filter, resize; uint64_t want; } golden_eval[] = {')
 for w, h in [(1, 1), (1, 50), (50, 1), (20, 20), (40, 20), (20, 41), (21, 20), (23, 20), (20, 25), (100, 75), (75, 100), (99, 100),
              (301, 40), (7, 150), (333, 222)]:
-    for size in (20, 33):
-        for how in (0, 1):
-            transform = image_transform(size, is_train=False, interpolation=['bilinear', 'bicubic'][how])
-            del transform.transforms[-2:]  # what makes a tensor of it and normalises that
-            print(f'\t{{ {w}, {h}, {size}, {how}, {fnv(transform(noise(w, h)))} }},')
+    for size, how, resize in ((20, 0, 0), (20, 1, 0), (33, 1, 0), (20, 1, 1), (33, 0, 1), (33, 1, 2)):
+        if resize == 1 and max(w, h) > 2 * size * min(w, h):
+            continue  # a side would become 0, which open_clip cannot
+        transform = image_transform(size, is_train=False, interpolation=['bilinear', 'bicubic'][how],
+                                    resize_mode=['shortest', 'longest', 'squash'][resize])
+        del transform.transforms[-2:]  # what makes a tensor of it and normalises that
+        print(f'\t{{ {w}, {h}, {size}, {how}, {resize}, {fnv(transform(noise(w, h)))} }},')
 print('};')
