@@ -70,8 +70,8 @@ CLASSES = {
     'S_BEHIND_A_GRAVE': '²µ¹¼½¾', 'S_ROOT': '√', 'S_BEHIND_ROOT': '±∂†≠®™´≤≥¥µø', 'S_ALMOST': '≈', 'S_BEHIND_ALMOST': '°¢',
     'S_LOW_QUOTE': '‚', 'S_A_DIAERESIS': 'Ä', 'S_BEHIND_LOW_QUOTE_A': 'ìîïòôúùû†°¢π', 'S_MAC_3': 'âó', 'S_BEHIND_MAC_3': 'àä°ê',
     'S_VE': 'в', 'S_DJE': 'Ђ', 'S_VGRS': 'ВГРС', 'S_MICRO': 'µ', 'S_GHE': 'Г', 'S_U_SHORT': 'ў', 'S_CAPITAL_VE': 'В',
-    'S_A_TILDE': 'Ã', 'S_NBSP_MARK': '\xa0¡', 'S_A_HAT': 'Â', 'S_BETA': 'β', 'S_EURO': '€', 'S_BEHIND_BETA_EURO': '™\xa0Ά\xad®°',
-    'S_GREEK': 'ΒΓΞΟ', 'S_A_MACRON': 'ā',
+    'S_A_TILDE': 'Ã', 'S_A_HAT': 'Â', 'S_BETA': 'β', 'S_EURO': '€', 'S_BEHIND_BETA_EURO': '™\xa0Ά\xad®°',
+    'S_GREEK': 'ΒΓΞΟ',
 }
 
 
