@@ -363,6 +363,34 @@ def exif():
                    *compare(pack(turned(form)), '--exif', upright=True))
 
 
+def damaged():
+    """JPEG files cut off, with a byte changed in the header or behind it, with more behind: both take or refuse them."""
+    import random
+    rng = random.Random(1)
+    files = []
+    shard = parity.data('flickr8k', 'dev-000.tar')
+    if shard:
+        with tarfile.open(shard) as t:
+            files = [t.extractfile(m).read() for m in t if m.name.endswith('.jpg')][:200]
+    hard = [open(f, 'rb').read() for f in sorted(glob.glob(os.path.join(parity.DATA, 'hard', '*.jpg')))]
+    files += [f for f in hard if len(f) < 30000]
+    files = files or [f for _, _, f in jpegs()]
+    out = []
+    for kind in ('cut', 'body', 'header', 'more'):
+        for i, whole in enumerate(files):
+            b = bytearray(whole)
+            if kind == 'cut':
+                b = b[:rng.randrange(1, len(b))]
+            elif kind == 'body':
+                b[rng.randrange(700 if len(b) > 800 else 0, len(b))] = rng.randrange(256)
+            elif kind == 'header':
+                b[rng.randrange(min(620, len(b)))] = rng.randrange(256)
+            else:
+                b += bytes(rng.randrange(256) for _ in range(rng.randrange(50)))
+            out.append((f'{kind}{i}.jpg', bytes(b)))
+    parity.row(STAGE, 'JPEG, damaged at random: taken or refused, pixels', AGAINST, *compare(pack(out)), tolerance='published')
+
+
 def main():
     absent = parity.missing('PIL', 'numpy', 'msgpack', 'msgpack_numpy', 'xxhash')
     if absent:
@@ -376,6 +404,7 @@ def main():
     made('PNG', 'png', pngs())
     made('WebP', 'webp', webps())
     exif()
+    damaged()
 
 
 main()
