@@ -116,10 +116,13 @@ files damage plain.openai module.safetensors 'm.clear(); t["input_resolution"] =
 files damage plain.hf/model.safetensors barehf.safetensors 'm.clear(); t["text_model.embeddings.position_ids"] = np.arange(8).reshape(1, 8)'
 files damage plain.declip baredeclip.safetensors 'm.clear()
 for k in list(t): t[k.replace("module.", "")] = t.pop(k)'
-for f in bare module barehf; do
+files damage bare.safetensors parallel.safetensors 'for k in list(t): t["module." + k] = t.pop(k)'
+for f in bare module parallel barehf; do
 	dc-encode --model $f.safetensors <plain.dcs >features 2>err
 	check "$f: everything follows from names and shapes" cmp plain.features features
 done
+mkdir epoch; cp plain/open_clip_config.json epoch; cp parallel.safetensors epoch/open_clip_model.safetensors
+dc-encode --model epoch <plain.dcs >features 2>err; check 'a directory with names after module.' cmp plain.features features
 run 0 'the released names' dc-export -v --out rel baredeclip.safetensors
 said 'read as declip$' 'are recognised without a prefix'
 said 'heads: simsiam mlm' 'with their heads'

@@ -52,10 +52,16 @@ any(const struct dc_st *st, const char *prefix, const char *name)
 	return 0;
 }
 
+const char *
+dc_deduce_prefix(const struct dc_st *st)
+{
+	return any(st, "", "module.") ? "module." : "";
+}
+
 int
 dc_deduce_format(const struct dc_st *st, enum dc_format *format, const char **prefix)
 {
-	*prefix = any(st, "", "module.") ? "module." : "";
+	*prefix = dc_deduce_prefix(st);
 	DC_CHECK(!any(st, *prefix, "visual.layer1.") && !any(st, *prefix, "visual.attnpool."),
 	    "%s: its image tower is a ResNet, which is not supported", st->path);
 	DC_CHECK(!any(st, *prefix, "visual.trunk.") && !any(st, *prefix, "text.transformer.") && !any(st, *prefix, "text.encoder."),
@@ -64,7 +70,7 @@ dc_deduce_format(const struct dc_st *st, enum dc_format *format, const char **pr
 		*format = DC_FORMAT_HF;
 	else if (any(st, *prefix, "visual.") && any(st, *prefix, "encode_text."))
 		*format = DC_FORMAT_DECLIP;
-	else if (any(st, "", "visual.") && any(st, "", "transformer.resblocks."))
+	else if (any(st, *prefix, "visual.") && any(st, *prefix, "transformer.resblocks."))
 		*format = DC_FORMAT_OPENAI;
 	else
 		return dc_err_set("%s: no tensors of a CLIP model by the names of OpenAI (visual.*, transformer.*), Hugging Face "
@@ -179,7 +185,6 @@ dc_deduce_heads(struct dc_config *c, const struct dc_st *st, enum dc_format form
 	int own = format == DC_FORMAT_OPENCLIP;
 	const char *projector = own ? "simsiam.projector.0.weight" : "projector.linear1.weight";
 	const char *predictor = own ? "simsiam.predictor.0.weight" : "predictor.linear1.weight";
-	const char *mlm = own ? "mlm.weight" : "text_label_predictor.weight";
 	const struct dc_st_tensor *t;
 
 	memset(c->weight, 0, sizeof(c->weight));
@@ -192,6 +197,6 @@ dc_deduce_heads(struct dc_config *c, const struct dc_st *st, enum dc_format form
 		c->simsiam_hidden = (int)t->shape[0];
 		c->weight[DC_TERM_SIMSIAM] = 1;
 	}
-	c->weight[DC_TERM_MLM] = find(st, prefix, mlm) != NULL;
+	c->weight[DC_TERM_MLM] = any(st, prefix, own ? "mlm.weight" : "text_label_predictor.") || (own && any(st, "", "mlm.bias"));
 	return 0;
 }

@@ -238,7 +238,9 @@ open_source(struct dc_model *m, const char *path, const struct dc_config *config
 	if (strcmp(m->dir, m->file)) {
 		DC_CHECK(!config, "%s: has a config of its own", m->dir);
 		DC_TRY(config_of_directory(m));
-		return open_file(&m->st, m->file);
+		DC_TRY(open_file(&m->st, m->file));
+		m->prefix = dc_deduce_prefix(&m->st);
+		return 0;
 	}
 	DC_TRY(open_file(&m->st, m->file));
 	return config_of_file(m, config);
@@ -308,14 +310,15 @@ static int
 take_part(struct dc_st *out, const struct dc_model *m, const char *what, struct dc_config *c, enum dc_part_of part)
 {
 	char *path = what ? dc_xasprintf("%s/%s", m->dir, what) : dc_xstrdup(m->file);
+	const char *prefix = what ? "" : m->prefix;
 	struct dc_names *n = NULL;
 	struct dc_st st;
 	int r = what && access(path, F_OK) < 0 ? 0 : 1;
 
 	if (r && (r = open_file(&st, path)) == 0) {
 		if (part == DC_HEADS)
-			r = dc_deduce_heads(c, &st, m->format, m->prefix);
-		if (r == 0 && !(n = dc_names_new(m->format, m->prefix, c)))
+			r = dc_deduce_heads(c, &st, m->format, prefix);
+		if (r == 0 && !(n = dc_names_new(m->format, prefix, c)))
 			r = -1;
 		if (r == 0) /* the state of a run has moments and a queue besides */
 			r = dc_names_check(n, &st, what ? part : DC_ALL, what && !strcmp(what, "state.safetensors"));

@@ -26,7 +26,7 @@ struct dc_model {
 	char *dir;               /* the directory itself: DIR, or DIR/latest where DIR is a run; of a bare file its own path */
 	char *file;              /* of the weights */
 	enum dc_format format;
-	const char *prefix;      /* of the names in a file of format declip */
+	const char *prefix;      /* of the names in that file: "module." or "" */
 };
 
 /* Open, and check that the file has exactly the towers' tensors (and heads, where they are in the same file), as F32, F16 or

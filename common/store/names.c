@@ -295,10 +295,10 @@ declip_names(struct dc_names *n, const char *prefix)
 /* --- ours, open_clip's, OpenAI's --- */
 
 static void
-own_names(struct dc_names *n, int heads)
+own_names(struct dc_names *n, const char *prefix, int heads)
 {
 	for (int i = 0; i < n->n_ours; i++) {
-		int j = n->ours[i].head == DC_TOWERS || heads ? same(n, i, "%s", n->ours[i].name) : -1;
+		int j = n->ours[i].head == DC_TOWERS || heads ? same(n, i, "%s%s", prefix, n->ours[i].name) : -1;
 
 		if (j >= 0)
 			n->theirs[j].optional = n->ours[i].head == DC_EXTRAS;
@@ -322,7 +322,7 @@ dc_names_new(enum dc_format format, const char *prefix, const struct dc_config *
 	else if (format == DC_FORMAT_DECLIP)
 		declip_names(n, prefix);
 	else
-		own_names(n, format == DC_FORMAT_OPENCLIP);
+		own_names(n, prefix, format == DC_FORMAT_OPENCLIP);
 	return n;
 }
 
