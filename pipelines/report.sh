@@ -327,8 +327,9 @@ saw() { # saw RUN
 	printf '</div>\n</section>\n'
 }
 
-# rows FILE FROM COUNT WIDTH: rows of floats from a byte position, as text
-rows() { tail -c "+$(($2 + 1))" "$1" | head -c $(($3 * $4 * 4)) | od -An -v -tf4 -w$(($4 * 4)); }
+# Rows of floats out of a file, by the byte where they begin; and the head of an .npy file that they make.
+rows() { tail -c "+$(($2 + 1))" "$1" | head -c $(($3 * $4 * 4)); } # rows FILE FROM COUNT WIDTH
+npy() { printf '\223NUMPY\001\000\166\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': ($1, $2), }"; }
 
 neighbours() { # neighbours RUN
 	local run=$1 state=$1/latest/state.safetensors header place Q D at head valid L batch position back n
@@ -347,8 +348,7 @@ neighbours() { # neighbours RUN
 	if [ -z "$at" ] || [ -z "$head" ] || [ "${valid:-0}" -eq 0 ]; then missing 'The queue is empty yet.'; echo '</section>'; return; fi
 	if ! pipeline "$run"; then missing "The captions cannot be read again: $(tail -n 1 "$tmp/why" | text)"; echo '</section>'; return; fi
 	batch=$(option "$run" batch) position=$(dc-step --run "$run" --print position)
-	L=$((valid < 2048 ? valid : 2048))
-	[ $((L * D)) -le 524288 ] || L=$((524288 / D))
+	L=$((valid < 4096 ? valid : 4096))
 	back=$(((L + batch - 1) / batch)); [ "$back" -le "$position" ] || back=$position
 	captions() { decode "$1" "$2" | dc-augment --recipe eval --size 8 | dc-peek -q --table "$tmp/captions.tsv" >/dev/null && cut_columns "$tmp/captions.tsv" caption.0; }
 	if ! { captions $((position - back)) "$position" >"$tmp/before" && captions "$position" $((position + 1)) | head -n "$samples" >"$tmp/next"; } 2>"$tmp/why" || [ ! -s "$tmp/next" ] || [ ! -s "$tmp/before" ]; then
@@ -358,36 +358,34 @@ neighbours() { # neighbours RUN
 	tail -n "$L" "$tmp/before" >"$tmp/queue"
 	# the newest L rows, oldest first: the ring's slots before its head
 	at=$((8 + header + at))
-	if [ "$head" -ge "$L" ]; then
-		rows "$state" $((at + (head - L) * D * 4)) "$L" "$D"
-	else
-		rows "$state" $((at + (Q - L + head) * D * 4)) $((L - head)) "$D"
-		rows "$state" "$at" "$head" "$D"
-	fi >"$tmp/rows"
-	{ dc-tokenize --model "$run" --lines "$tmp/next" | dc-encode --model "$run" | dc-npy --normalize "$tmp/next.npy"; } 2>"$tmp/why" ||
-		{ missing "The captions cannot be encoded: $(tail -n 1 "$tmp/why" | text)"; echo '</section>'; return; }
-	rows "$tmp/next.npy/text_features.0.npy" 128 "$(wc -l <"$tmp/next")" "$D" >"$tmp/queries"
-	awk -v k=1 -f "$here/nearest.awk" "$tmp/queries" "$tmp/rows" >"$tmp/nearest"
+	rm -rf "$tmp/queue.npy" && mkdir "$tmp/queue.npy"
+	{ npy "$L" "$D"
+		[ "$head" -ge "$L" ] || rows "$state" $((at + (Q - L + head) * D * 4)) $((L - head)) "$D"
+		rows "$state" $((at + (head < L ? 0 : head - L) * D * 4)) $((head < L ? head : L)) "$D"
+	} >"$tmp/queue.npy/text_features.0.npy"
+	if ! { dc-npy --from "$tmp/queue.npy" >"$tmp/queue.dcs" && dc-tokenize --model "$run" --lines "$tmp/next" | dc-encode --model "$run" |
+		dc-knn --base "$tmp/queue.dcs" --base-features text_features.0 --query - --query-features text_features.0 --list 1 >"$tmp/nearest"; } 2>"$tmp/why"; then
+		missing "The captions cannot be looked up: $(tail -n 1 "$tmp/why" | text)"; echo '</section>'; return
+	fi
 	printf '<p>Captions of the batch that comes next, batch %s, encoded by the newest checkpoint, and what the term NNS would put in their place: for each the caption whose feature in the queue of the run itself has the largest cosine. ' "$position"
 	printf 'The queue holds features only, of %s captions; the words of the newest %s, among which was searched, were read again in the order in which they went in.</p>\n' "$(grouped <<<"$valid")" "$(grouped <<<"$L")"
 	printf '<div class="wide"><table>\n<thead><tr><th scope="col">caption</th><th scope="col">its nearest neighbour in the queue</th><th scope="col" class="number">cosine</th></tr></thead>\n<tbody>\n'
 	{ cat "$tmp/queue"; echo; cat "$tmp/next"; echo; cat "$tmp/nearest"; } | text | awk -F '\t' -v n="$L" -v m="$(wc -l <"$tmp/next")" '
 		NR <= n { q[NR - 1] = $0; next } NR == n + 1 { next }
-		NR <= n + 1 + m { t[NR - n - 2] = $0; next } NF < 4 { next }
-		{ printf "<tr><td>%s</td><td>%s</td><td class=\"number\">%.4f</td></tr>\n", t[$1], q[$3], $4 }'
+		NR <= n + 1 + m { t[NR - n - 2] = $0; next } $1 !~ /^[0-9]/ { next }
+		{ printf "<tr><td>%s</td><td>%s</td><td class=\"number\">%.4f</td></tr>\n", t[$1], q[$5], $4 }'
 	printf '</tbody>\n</table></div>\n</section>\n'
 }
 
 retrieval() { # retrieval K RUN: captions and the images that come nearest, right and wrong
-	local k=$1 run=$2 source N D C pick=48 q right
+	local k=$1 run=$2 source N D C pick=48 q right place deep
 	section 'What it finds'
 	if [ ${#tests[@]} -eq 0 ]; then missing 'Nothing to look for; give <code>--test SHARDS</code>.'; echo '</section>'; return; fi
 	if [ ! -s "$tmp/features.$k" ] || ! dc-npy --normalize "$tmp/test.npy" <"$tmp/features.$k" 2>"$tmp/why"; then
 		missing 'The test images could not be encoded.'; echo '</section>'; return
 	fi
 	read -r N D <<<"$(head -c 128 "$tmp/test.npy/image_features.0.npy" | tr -d '\0' | grep -ao "'shape': ([0-9]*, [0-9]*)" | tr -dc '0-9 ' | sed 's/^ *//')"
-	[ "$N" -le 2000 ] || N=2000
-	[ $((N * D)) -le 524288 ] || N=$((524288 / D))
+	[ "$N" -le 5000 ] || N=5000
 	source=${where:-$(option "$run" caption)}
 	rm -rf "$tmp/thumbs"
 	if ! { dc-decode --captions all --tail short --steps $(((N + 63) / 64)) ${source:+--caption "$source"} "${tests[@]}" | dc-augment --recipe eval --size 112 |
@@ -397,13 +395,23 @@ retrieval() { # retrieval K RUN: captions and the images that come nearest, righ
 	# the first caption of images spread over all of them: its line in the table is its row among the features
 	cut_columns "$tmp/test.tsv" image caption.0 >"$tmp/pairs"
 	awk -F '\t' -v n="$N" -v pick=$pick '!($1 in seen) { seen[$1] = 1; if ($1 < n && int($1 * pick / n) >= taken) { taken = int($1 * pick / n) + 1; print NR - 1 "\t" $0 } }' "$tmp/pairs" >"$tmp/picked"
-	while IFS=$'\t' read -r C _; do rows "$tmp/test.npy/text_features.0.npy" $((128 + C * D * 4)) 1 "$D"; done <"$tmp/picked" >"$tmp/queries"
-	cut -f 2 "$tmp/picked" >"$tmp/own"
-	rows "$tmp/test.npy/image_features.0.npy" 128 "$N" "$D" | awk -v k=5 -v want="$tmp/own" -f "$here/nearest.awk" "$tmp/queries" - >"$tmp/nearest"
+	rm -rf "$tmp/queries.npy" "$tmp/base.npy" && mkdir "$tmp/queries.npy" "$tmp/base.npy"
+	{ npy "$(wc -l <"$tmp/picked")" "$D"
+		while IFS=$'\t' read -r C _; do rows "$tmp/test.npy/text_features.0.npy" $((128 + C * D * 4)) 1 "$D"; done <"$tmp/picked"
+	} >"$tmp/queries.npy/text_features.0.npy"
+	{ npy "$N" "$D"; rows "$tmp/test.npy/image_features.0.npy" 128 "$N" "$D"; } >"$tmp/base.npy/image_features.0.npy"
+	deep=$((N < 1000 ? N : 1000))
+	if ! { dc-npy --from "$tmp/base.npy" >"$tmp/base.dcs" && dc-npy --from "$tmp/queries.npy" |
+		dc-knn --base "$tmp/base.dcs" --query - --query-features text_features.0 --list $deep | sed 1d >"$tmp/nearest"; } 2>"$tmp/why"; then
+		missing "The images cannot be looked up: $(tail -n 1 "$tmp/why" | text)"; echo '</section>'; return
+	fi
+	# query, place of its own image
+	awk -F '\t' -v deep=$deep 'NR == FNR { own[NR - 1] = $2; place[NR - 1] = "beyond " deep; n = NR; next } $5 == own[$1] { place[$1] = $3 }
+		END { for (q = 0; q < n; q++) print q "\t" place[q] }' "$tmp/picked" "$tmp/nearest" >"$tmp/places"
 	printf '<p>Captions of test images, and the five images out of %s whose features are nearest to that of the caption. The image that the caption was written for is <b class="right">framed</b>. Half of the examples are right, half wrong, as far as there are any; of %s captions that were tried, %s found their image first.</p>\n' \
-		"$(grouped <<<"$N")" "$(wc -l <"$tmp/picked")" "$(awk -F '\t' '$2 == 0 && $3 == 1' "$tmp/nearest" | wc -l)"
+		"$(grouped <<<"$N")" "$(wc -l <"$tmp/picked")" "$(grep -c '	1$' "$tmp/places")"
 	for right in 1 0; do
-		awk -F '\t' -v right=$right '$2 == 0 && ($3 == 1) == right { print $1 "\t" $3 }' "$tmp/nearest" >"$tmp/chosen"
+		awk -F '\t' -v right=$right '($2 == "1") == right' "$tmp/places" >"$tmp/chosen"
 		[ -s "$tmp/chosen" ] || continue
 		if [ $right = 1 ]; then printf '<h3>Found</h3>\n'; else printf '<h3>Missed</h3>\n'; fi
 		printf '<div class="findings">\n'
@@ -423,10 +431,10 @@ finding() { # finding QUERY PLACE: a caption, its five images, and its own
 		printf '<figcaption>%s</figcaption></figure>\n' "$2"
 	}
 	printf '<div class="finding"><p>%s</p><div class="thumbs">\n' "$(html "$caption")"
-	awk -F '\t' -v q="$1" '$1 == q && $2 > 0 { print $2 "\t" $3 "\t" $4 }' "$tmp/nearest" | while IFS=$'\t' read -r p row cosine; do
-		thumb "$row" "$p<small> · ${cosine%?}</small>" "$([ "$row" != "$own" ] || echo right)"
+	awk -F '\t' -v q="$1" '$1 == q && $3 <= 5 { printf "%d\t%d\t%.3f\n", $3, $5, $4 }' "$tmp/nearest" | while IFS=$'\t' read -r p row cosine; do
+		thumb "$row" "$p<small> · $cosine</small>" "$([ "$row" != "$own" ] || echo right)"
 	done
-	[ "$2" -le 5 ] || thumb "$own" "$2<small> · its own</small>" 'right apart'
+	[[ $2 == [1-5] ]] || thumb "$own" "$2<small> · its own</small>" 'right apart'
 	printf '</div></div>\n'
 }
 
