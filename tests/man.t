@@ -140,7 +140,7 @@ for p in $pages; do
 			grep '^export ' cmd.$i >>exports # for the examples after it too
 			# 141: the reader of a pipe had enough
 			printf '\nfor s in "${PIPESTATUS[@]}"; do [ $s = 0 ] || [ $s = 141 ] || exit $s; done\n' >>cmd.$i
-			(cd scene && PATH=$PWD/bin:$PATH && . ../exports && timeout 60 bash ../cmd.$i) >out 2>err </dev/null
+			(cd scene && PATH=$PWD/bin:$PATH && . ../exports && timeout 200 bash ../cmd.$i) >out 2>err </dev/null
 			got=$?; [ $got -eq 0 ] || echo "exit $got" >>err
 			ok $got "$what"
 		fi
