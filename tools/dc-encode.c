@@ -23,13 +23,14 @@ int openblas_get_parallel(void); /* 2: the OpenMP build */
 static struct {
 	const char *loop, *model, *only, *freeze, *profile;
 	int64_t threads, read_ahead;
-	int by_value, verbose;
+	int hidden, by_value, verbose;
 } o = { .read_ahead = -1 };
 
 static const struct dc_opt table[] = {
 	DC_OPT_STR("loop", 'l', &o.loop, "FIFO", "train: take parameters and d(features) from this FIFO"),
 	DC_OPT_STR("model", 'm', &o.model, "MODEL", "encode only, with this run, model directory or .safetensors file"),
 	DC_OPT_CHOICE("only", 0, &o.only, "images|captions", "encode only these of each frame"),
+	DC_OPT_FLAG("hidden", 0, &o.hidden, "encode only images, as they are before the projection"),
 	DC_OPT_STR("freeze", 0, &o.freeze, "LIST", "conv1, image, text or none; must be what the run's config says"),
 	DC_OPT_INT("read-ahead", 0, &o.read_ahead, 0, 1 << 20, "MB", "read this much of the next batch while waiting [one batch]"),
 	DC_OPT_FLAG("by-value", 0, &o.by_value, "put gradients into the frames, not into the shared file"),
@@ -181,14 +182,41 @@ encode_frame(void *arg, struct dc_frame *f, struct dc_out *out)
 	return dc_frame_write(out, "features", f->step, &e->body);
 }
 
+/* --hidden: a model with the projection I, whose features are then as wide as the tower; no captions, which have none. */
+static const float *
+unprojected(const struct dc_param *p)
+{
+	float *w = dc_xcalloc(p->n, sizeof *w);
+
+	for (int64_t i = 0; !strcmp(p->name, "visual.proj") && i < p->shape[0]; i++)
+		w[i * p->shape[1] + i] = 1;
+	return w;
+}
+
+static int
+is_projection(const char *name)
+{
+	return !strcmp(name, "visual.proj") || !strncmp(name, "text_projection", strlen("text_projection"));
+}
+
 static struct dc_weight *
 weights_of(const struct dc_param *p, int n, const struct dc_st *w)
 {
 	struct dc_weight *out = dc_xcalloc((size_t)n, sizeof *out);
 
 	for (int i = 0; i < n; i++)
-		out[i] = (struct dc_weight){ .name = p[i].name, .n = p[i].n, .w = dc_st_find(w, p[i].name)->data };
+		out[i] = (struct dc_weight){ .name = p[i].name, .n = p[i].n,
+			.w = o.hidden && is_projection(p[i].name) ? unprojected(&p[i]) : dc_st_find(w, p[i].name)->data };
 	return out;
+}
+
+static void
+free_weights(struct dc_weight *w, int n)
+{
+	for (int i = 0; o.hidden && i < n; i++)
+		if (is_projection(w[i].name))
+			free((float *)w[i].w);
+	free(w);
 }
 
 static int
@@ -202,6 +230,8 @@ encode_only(void)
 
 	if (dc_model_open(&e.m, o.model) < 0)
 		dc_die("%s", dc_err());
+	if (o.hidden)
+		e.m.c.embed_dim = e.m.c.vision.width;
 	n = dc_params_list(&e.m.c, &p);
 	w = weights_of(p, n, &e.m.st);
 	if (!(e.enc = dc_enc_new(&e.m.c, w, n, 0)))
@@ -212,7 +242,7 @@ encode_only(void)
 	dc_enc_free(e.enc);
 	dc_model_close(&e.m);
 	dc_body_free(&e.body);
-	free(w);
+	free_weights(w, n);
 	free(p);
 	return status;
 }
@@ -1002,8 +1032,12 @@ main(int argc, char **argv)
 		dc_die_usage("give --loop to train in a ring or --model to encode");
 	if (o.model && (o.freeze || o.by_value || o.profile || o.read_ahead >= 0))
 		dc_die_usage("--freeze, --by-value, --profile and --read-ahead belong to --loop");
-	if (o.loop && o.only)
-		dc_die_usage("--only belongs to --model");
+	if (o.loop && (o.only || o.hidden))
+		dc_die_usage("--only and --hidden belong to --model");
+	if (o.hidden && o.only && strcmp(o.only, "images"))
+		dc_die_usage("--hidden: captions are not encoded");
+	if (o.hidden)
+		o.only = "images";
 	use_threads();
 	return o.loop ? train() : encode_only();
 }

@@ -6,6 +6,7 @@ say, against features that came another way (a tar through dc-decode) and numpy.
     photos.py classify IMAGES CAPTIONS <tsv     probabilities of classify.sh --tsv; the streams have the features
     photos.py search IMAGES QUERY N <hits       what search.sh prints; names are those of IMAGES' keys below photos/
     photos.py index DIR                         the index's rows belong to the photos of its files.tsv; prints their names
+    photos.py hidden HIDDEN FEATURES WEIGHTS    HIDDEN's rows times visual.proj are FEATURES'
     photos.py rows STREAM N... -- A B...        STREAM has these rows of the streams A B..."""
 import os
 import sys
@@ -87,6 +88,19 @@ def index(path):
     print(*name, sep="\n")
 
 
+def hidden(before, after, weights):
+    import json
+    import struct
+    data = open(weights, "rb").read()
+    n = struct.unpack("<Q", data[:8])[0]
+    h = json.loads(data[8:8 + n])["visual.proj"]
+    proj = np.frombuffer(data[8 + n + h["data_offsets"][0]:8 + n + h["data_offsets"][1]], "<f4").reshape(h["shape"])
+    x, y = column(before, "image_features.0"), column(after, "image_features.0")
+    need(x.shape[1] == proj.shape[0] != y.shape[1], x.shape, y.shape)
+    need(np.abs(x @ proj - y).max() <= 1e-5 * np.abs(y).max(), "the projection of the hidden features differs")
+    need("text_features.0" not in frames(before, "features")[0], "captions")
+
+
 def rows(stream, args):
     cut = args.index("--")
     want = [int(i) for i in args[:cut]]
@@ -103,7 +117,7 @@ def main():
     if what == "rows":
         rows(args[0], args[1:])
     else:
-        {"same": same, "classify": classify, "search": search, "index": index}[what](*args)
+        {"same": same, "classify": classify, "search": search, "index": index, "hidden": hidden}[what](*args)
 
 
 main()
