@@ -332,7 +332,7 @@ rows() { tail -c "+$(($2 + 1))" "$1" | head -c $(($3 * $4 * 4)); } # rows FILE F
 npy() { printf '\223NUMPY\001\000\166\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': ($1, $2), }"; }
 
 neighbours() { # neighbours RUN
-	local run=$1 state=$1/latest/state.safetensors header place Q D at head valid L batch position back n
+	local run=$1 state=$1/latest/state.safetensors header place Q D at head valid L batch position back n after
 	section 'Nearest neighbours in the queue'
 	if ! grep -q '"nns":0\.[0-9]*[1-9]\|"nns":[1-9]' <(dc-step --run "$run" --print config 2>/dev/null); then
 		missing 'This run has no nearest-neighbour term.'; echo '</section>'; return
@@ -348,6 +348,7 @@ neighbours() { # neighbours RUN
 	if [ -z "$at" ] || [ -z "$head" ] || [ "${valid:-0}" -eq 0 ]; then missing 'The queue is empty yet.'; echo '</section>'; return; fi
 	if ! pipeline "$run"; then missing "The captions cannot be read again: $(tail -n 1 "$tmp/why" | text)"; echo '</section>'; return; fi
 	batch=$(option "$run" batch) position=$(dc-step --run "$run" --print position)
+	after=$(dc-step --run "$run" --print config | sed -n 's/.*"nns_after":\([0-9]*\).*/\1/p')
 	L=$((valid < 4096 ? valid : 4096))
 	back=$(((L + batch - 1) / batch)); [ "$back" -le "$position" ] || back=$position
 	captions() { decode "$1" "$2" | dc-augment --recipe eval --size 8 | dc-peek -q --table "$tmp/captions.tsv" >/dev/null && cut_columns "$tmp/captions.tsv" caption.0; }
@@ -368,7 +369,8 @@ neighbours() { # neighbours RUN
 		missing "The captions cannot be looked up: $(tail -n 1 "$tmp/why" | text)"; echo '</section>'; return
 	fi
 	printf '<p>Captions of the batch that comes next, batch %s, encoded by the newest checkpoint, and what the term NNS would put in their place: for each the caption whose feature in the queue of the run itself has the largest cosine. ' "$position"
-	printf 'The queue holds features only, of %s captions; the words of the newest %s, among which was searched, were read again in the order in which they went in.</p>\n' "$(grouped <<<"$valid")" "$(grouped <<<"$L")"
+	printf 'The queue holds features only, of %s captions; the words of the newest %s, among which was searched, were read again in the order in which they went in.%s</p>\n' "$(grouped <<<"$valid")" "$(grouped <<<"$L")" \
+		"$([ "$valid" -ge "${after:-0}" ] || echo " The term waits until $(grouped <<<"$after") are in.")"
 	printf '<div class="wide"><table>\n<thead><tr><th scope="col">caption</th><th scope="col">its nearest neighbour in the queue</th><th scope="col" class="number">cosine</th></tr></thead>\n<tbody>\n'
 	{ cat "$tmp/queue"; echo; cat "$tmp/next"; echo; cat "$tmp/nearest"; } | text | awk -F '\t' -v n="$L" -v m="$(wc -l <"$tmp/next")" '
 		NR <= n { q[NR - 1] = $0; next } NR == n + 1 { next }
@@ -502,7 +504,7 @@ style() {
 	small, .note, .none, .lead { color: var(--muted); }
 	.note { font-size: .875rem; } .none { font-style: italic; } small { font-weight: normal; font-size: .8125rem; }
 	code { font: .9em ui-monospace, "DejaVu Sans Mono", monospace; }
-	.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(14.5rem, 1fr)); gap: .75rem; margin: 1.25rem 0; }
+	.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(46%, 14.5rem), 1fr)); gap: .75rem; margin: 1.25rem 0; }
 	.tiles div { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .9rem; }
 	.tiles dt { font-size: .8125rem; color: var(--muted); }
 	.tiles dd { margin: 0; font-size: 1.3rem; font-weight: 600; font-variant-numeric: tabular-nums; }
