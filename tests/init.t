@@ -15,7 +15,7 @@ meta() { dc-step --run "$1" --print config >config; }
 run 2 'neither --arch nor --from'  dc-init --out x
 run 2 'neither --out nor --model'  dc-init --arch tiny.json
 run 2 'an operand'                 dc-init --arch tiny.json --out x y
-run 2 'a method nobody knows'      dc-init --arch tiny.json --out x --method siglip
+run 2 'a method nobody knows'      dc-init --arch tiny.json --out x --method simclr
 run 1 'an unknown architecture'    dc-init --arch vit-z --out x
 said 'no such architecture'        'is named'
 run 2 'a term nobody knows'        dc-init --arch tiny.json --out x --weights clip=1,foo=2

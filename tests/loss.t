@@ -19,7 +19,7 @@ silent() { ! [ -s err ]; ok $? 'and says nothing'; }
 run 0 '--help' dc-loss --help
 run 0 '--list names methods, terms and weights' dc-loss --list
 said '^  mvs +0\.2 +0\.3 ' 'with both readings'
-run 2 'unknown method' dc-loss --method slip
+run 2 'unknown method' dc-loss --method simclr
 run 2 'weight out of range' dc-loss --mvs -1
 run 2 'an operand' dc-loss x
 said 'standard input' 'is refused'

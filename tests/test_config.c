@@ -13,7 +13,7 @@ static const char arch[] = "{\"embed_dim\": 64, \"quick_gelu\": true, \"vision_c
 static void
 weights_are(const struct dc_config *c, double clip, double mvs, double simsiam, double mlm, double nns, const char *what)
 {
-	const double want[] = { clip, mvs, simsiam, mlm, nns };
+	const double want[DC_TERMS] = { clip, mvs, simsiam, mlm, nns };
 	double worst = 0;
 
 	for (int i = 0; i < DC_TERMS; i++)
@@ -40,6 +40,18 @@ methods(void)
 	ok(dc_config_method(&c, "clip", 0) == 0, "clip");
 	weights_are(&c, 1, 0, 0, 0, 0, "CLIP alone has weight 1");
 	ok(c.image_views == 1 && c.caption_views == 1 && c.queue == 0, "one view of each, no queue");
+	ok(!c.logit_bias, "and no logit_bias");
+	ok(dc_config_method(&c, "slip", 0) == 0 && c.weight[DC_TERM_CLIP] == 1 && c.weight[DC_TERM_SIMCLR] == 1 &&
+	    c.image_views == 3 && c.caption_views == 1 && dc_config_feature_views(&c) == 1, "slip: CLIP and SimCLR, three views");
+	ok(dc_config_method(&c, "filip", 1) == 0 && c.weight[DC_TERM_CLIP] == 0 && c.weight[DC_TERM_FILIP] == 1 &&
+	    c.image_views == 1 && c.filip_top == 16 && dc_config_masked_text(&c), "filip as released: top 16, masked captions");
+	c.weight[DC_TERM_FILIP] = .25;
+	ok(dc_config_clip_weight(&c) == .75, "what FILIP leaves is CLIP's");
+	ok(dc_config_method(&c, "defilip", 0) == 0 && c.weight[DC_TERM_FILIP] == .2 && c.filip_top == 0, "defilip");
+	c.weight[DC_TERM_FILIP] = 0;
+	weights_are(&c, .4, .2, .2, .2, .2, "but for it has DeCLIP's weights");
+	ok(dc_config_method(&c, "siglip", 0) == 0 && c.weight[DC_TERM_CLIP] == 0 && c.weight[DC_TERM_SIGLIP] == 1 && c.logit_bias,
+	    "siglip brings a logit_bias");
 	ok(dc_config_method(&c, "simclr", 0) < 0, "an unknown method is refused: %s", dc_err());
 }
 
@@ -109,7 +121,7 @@ open_clips(void)
 {
 	static const struct { const char *model, *vision, *text, *say; } bad[] = {
 		{ ", \"custom_text\": true", "", "", "model_cfg: 'custom_text' is true" },
-		{ ", \"init_logit_bias\": -10", "", "", "model_cfg: 'init_logit_bias' is -10" },
+		{ ", \"init_logit_bias\": \"no\"", "", "", "model_cfg: 'init_logit_bias' must be a number" },
 		{ ", \"multimodal_cfg\": {}", "", "", "'multimodal_cfg'" },
 		{ ", \"quick_gelu\": 1", "", "", "'quick_gelu' must be true or false" },
 		{ "", ", \"no_ln_pre\": true", "", "vision_cfg: 'no_ln_pre' is true" },

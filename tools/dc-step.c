@@ -298,7 +298,7 @@ static void
 clamp_scale(void)
 {
 	for (int i = 0; i < r.s.n; i++)
-		if (!strcmp(r.s.t[i].p.name, "logit_scale")) {
+		if (!strcmp(r.s.t[i].p.name, "logit_scale") || !strcmp(r.s.t[i].p.name, "filip.logit_scale")) {
 			float *w = r.s.t[i].w;
 
 			*w = (float)fmin(fmax(*w, r.s.c.logit_scale_min), r.s.c.logit_scale_max);

@@ -8,7 +8,6 @@
 #include "nn/vmath.h"
 
 enum { COLUMNS = 32 };   /* columns that one thread takes at a time */
-enum { FAR = 60 };       /* e^-60 stands for less: it changes no sum, and products with it are no denormal numbers */
 
 /* A tile in place: rows i0 .. i0 + n_i, columns j0 .. j0 + n_j. */
 struct tile { int i0, n_i, j0, n_j; };
@@ -74,8 +73,8 @@ dc_tiles_free(struct dc_tiles *t)
 	free(t->l);
 }
 
-static void
-unit_rows(double *u, const struct dc_rows *s, int first, int n, int D)
+void
+dc_rows_make(double *u, const struct dc_rows *s, int first, int n, int D)
 {
 	#pragma omp parallel for if ((size_t)n * D > DC_PARALLEL)
 	for (int i = 0; i < n; i++) {
@@ -92,21 +91,14 @@ static void
 tile_logits(struct dc_tiles *t, const struct dc_contrast *p, const struct tile *x)
 {
 	if (x->j0 == 0)
-		unit_rows(t->ta, &p->a, x->i0, x->n_i, p->D);
-	unit_rows(t->tb, &p->b, x->j0, x->n_j, p->D);
+		dc_rows_make(t->ta, &p->a, x->i0, x->n_i, p->D);
+	dc_rows_make(t->tb, &p->b, x->j0, x->n_j, p->D);
 	dc_gemm64(0, 1, x->n_i, x->n_j, p->D, p->scale, t->ta, p->D, t->tb, p->D, 0, t->l, x->n_j);
 }
 
-/* e^x for x up to a rounding error above 0 */
-static inline double
-far_exp(double x)
-{
-	return dc_vexp_near((dc_real)(x < -FAR ? -FAR : x));   /* NaN stays */
-}
-
 /* max' = max(max, l);  sum' = sum exp(max - max') + sum_j exp(l_j - max') */
-static void
-row_add(struct dc_lse *s, const double *l, int n, int64_t first)
+void
+dc_lse_add(struct dc_lse *s, const double *l, int n, int64_t first)
 {
 	const dc_real was = s->max;
 	double sum = 0;
@@ -118,7 +110,7 @@ row_add(struct dc_lse *s, const double *l, int n, int64_t first)
 		}
 	}
 	for (int j = 0; j < n; j++)
-		sum += far_exp(l[j] - (double)s->max);
+		sum += dc_exp_far(l[j] - (double)s->max);
 	s->sum = (s->sum > 0 ? s->sum * exp((double)was - s->max) : s->sum) + sum;   /* NaN stays */
 }
 
@@ -142,7 +134,7 @@ columns_add(struct dc_lse *s, const double *l, int n_c, const struct tile *x)
 	}
 	for (int i = 0; i < x->n_i; i++)
 		for (int c = 0; c < n_c; c++)
-			sum[c] += far_exp(l[(size_t)i * x->n_j + c] - (double)s[c].max);
+			sum[c] += dc_exp_far(l[(size_t)i * x->n_j + c] - (double)s[c].max);
 	for (int c = 0; c < n_c; c++)
 		s[c].sum = (s[c].sum > 0 ? s[c].sum * exp((double)was[c] - s[c].max) : s[c].sum) + sum[c];
 }
@@ -155,7 +147,7 @@ forward_tile(struct dc_tiles *t, const struct dc_contrast *p, const struct tile 
 	for (int i = 0; i < x->n_i; i++) {
 		const double *l = t->l + (size_t)i * x->n_j;
 		const int own = x->i0 + i - x->j0;
-		row_add(&t->a[x->i0 + i], l, x->n_j, x->j0);
+		dc_lse_add(&t->a[x->i0 + i], l, x->n_j, x->j0);
 		if (own >= 0 && own < x->n_j)
 			t->own[x->i0 + i] = l[own];
 	}
@@ -197,10 +189,10 @@ gradient_row(const struct dc_tiles *t, const struct dc_contrast *p, double *l, i
 	double ds = 0;
 
 	for (int j = 0; j < x->n_j; j++) {
-		double g = w * r * far_exp(l[j] - max);
+		double g = w * r * dc_exp_far(l[j] - max);
 		ds += g * (l[j] - own);
 		if (p->both) {
-			double q = w * t->rb[x->j0 + j] * far_exp(l[j] - (double)t->b[x->j0 + j].max);
+			double q = w * t->rb[x->j0 + j] * dc_exp_far(l[j] - (double)t->b[x->j0 + j].max);
 			ds += q * (l[j] - t->own[x->j0 + j]);
 			g += q;
 		}

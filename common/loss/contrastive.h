@@ -6,13 +6,22 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/real.h"
+#include "nn/vmath.h"
+
+/* e^x for x up to a rounding error above 0; e^-60 stands for less: it changes no sum, and products with it are no denormal
+ * numbers */
+static inline double dc_exp_far(double x) { return dc_vexp_near((dc_real)(x < -60 ? -60 : x)); /* NaN stays */ }
 
 /* Unit rows that are made where they are needed: row n is r_n x_m, m = at_n; r NULL: 1, at NULL: n. x [.,D] */
 struct dc_rows { const dc_real *x; const double *r; const int64_t *at; };
+/* u [n,D] <- rows first .. first + n */
+void dc_rows_make(double *u, const struct dc_rows *s, int first, int n, int D);
 
 /* Log-sum-exp of a row (or column) as it grows, and its largest entry's place (the first of equal ones; entries are
  * equal if they are so as dc_real). */
 struct dc_lse { dc_real max; int64_t arg; double sum; };
+/* n more entries, which are number `first` and on; begin with max -INFINITY and the rest 0. */
+void dc_lse_add(struct dc_lse *s, const double *l, int n, int64_t first);
 
 /* A tile of logits, and per row and column what a pass needs. All in double: at s = 100 a logit in float is off by 1e-5,
  * and the gradient sums rows that are nearly the same. Zero-initialise rows and cols to what dc_tiles_init sets. */

@@ -16,6 +16,8 @@ dc_loss_work_new(int tile_rows, int tile_cols)
 	struct dc_loss_work *w = dc_xcalloc(1, sizeof *w);
 
 	dc_tiles_init(&w->tiles, tile_rows ? tile_rows : TILE_ROWS, tile_cols ? tile_cols : TILE_COLS);
+	w->late.rows = w->tiles.rows;
+	w->late.cols = w->tiles.cols;
 	return w;
 }
 
@@ -36,8 +38,33 @@ dc_loss_work_free(struct dc_loss_work *w)
 	if (!w)
 		return;
 	free_room(w);
+	for (int i = 0; i < DC_ROOMS; i++)
+		free(w->room[i]);
+	for (int i = 0; i < DC_INTS; i++)
+		free(w->ints[i]);
+	dc_late_work_free(&w->late);
 	dc_tiles_free(&w->tiles);
 	free(w);
+}
+
+double *
+dc_loss_room(struct dc_loss_work *w, int use, size_t n)
+{
+	if (n >= w->cap_room[use]) {
+		free(w->room[use]);
+		w->room[use] = dc_xaligned(w->cap_room[use] = n + 1, sizeof(double));
+	}
+	return w->room[use];
+}
+
+int32_t *
+dc_loss_ints(struct dc_loss_work *w, int use, size_t n)
+{
+	if (n >= w->cap_ints[use]) {
+		free(w->ints[use]);
+		w->ints[use] = dc_xaligned(w->cap_ints[use] = n + 1, sizeof(int32_t));
+	}
+	return w->ints[use];
 }
 
 static void
@@ -64,6 +91,15 @@ dc_logit_scale(double logit_scale, double *grad)
 	if (grad)
 		*grad = logit_scale > (double)(float)log(100) ? 0 : scale;
 	return scale;
+}
+
+/* As released, slip and filip do not cap it. */
+static double
+scale_of(const struct dc_config *c, double logit_scale)
+{
+	const int free_scale = c->released && (!strcmp(c->method, "slip") || !strcmp(c->method, "filip"));
+
+	return free_scale ? exp(logit_scale) : dc_logit_scale(logit_scale, NULL);
 }
 
 double
@@ -93,21 +129,12 @@ check_term(const struct dc_loss_term *t, const struct dc_config *c, const struct
 }
 
 static int
-has_term(const struct dc_loss_method *m, int term)
-{
-	for (int i = 0; m->terms[i]; i++)
-		if ((int)m->terms[i]->term == term)
-			return 1;
-	return 0;
-}
-
-static int
 check_all(const struct dc_loss_method *m, const struct dc_config *c, const struct dc_loss_in *in,
     const struct dc_nn_queue *q)
 {
 	DC_CHECK(in->N >= 2, "a loss needs at least 2 samples, got %d", in->N);
 	for (int t = 0; t < DC_TERMS; t++)
-		DC_CHECK(c->weight[t] == 0 || has_term(m, t), "method %s has no term %s", m->name, dc_term_names[t]);
+		DC_CHECK(c->weight[t] == 0 || dc_loss_has(m->name, t), "method %s has no term %s", m->name, dc_term_names[t]);
 	for (int i = 0; m->terms[i]; i++)
 		if (i == 0 || c->weight[m->terms[i]->term] != 0)
 			DC_TRY(check_term(m->terms[i], c, in, q));
@@ -143,7 +170,8 @@ begin(struct dc_loss_step *s)
 	}
 	if (s->out->d_mlm_nll)
 		memset(s->out->d_mlm_nll, 0, (size_t)in->M * sizeof(dc_real));
-	s->scale = dc_logit_scale(in->logit_scale, NULL);
+	s->scale = scale_of(s->c, in->logit_scale);
+	s->out->d_filip_logit_scale = s->out->d_logit_bias = 0;
 	s->out->total = 0;
 	s->out->nn_enqueue = NULL;
 	s->out->n_enqueue = 0;

@@ -5,6 +5,7 @@
 #define DC_LOSS_TERM_H
 
 #include "loss/contrastive.h"
+#include "loss/late.h"
 #include "loss/loss.h"
 
 /* One step. image, text: the features, to be divided by their norms; d_image, d_text [N,D]: the gradient of the total by
@@ -31,16 +32,28 @@ struct dc_loss_term {
 	double (*compute)(struct dc_loss_step *s, double weight);
 };
 
-extern const struct dc_loss_term dc_term_clip, dc_term_mvs, dc_term_simsiam, dc_term_mlm, dc_term_nns;
+extern const struct dc_loss_term dc_term_clip, dc_term_mvs, dc_term_simsiam, dc_term_mlm, dc_term_nns, dc_term_simclr,
+	dc_term_filip, dc_term_siglip;
+
+/* Further memory of the work by what it is for; those that FILIP has for both sides take two places. */
+enum dc_room { DC_ROOM_U, DC_ROOM_DU, DC_ROOM_R = 3, DC_ROOM_D_TOP = 5, DC_ROOM_AT = 7, DC_ROOMS = 9 };
+enum dc_ints { DC_INTS_IMAGE, DC_INTS_OFF, DC_INTS = 3 };
 
 struct dc_loss_work {
 	struct dc_tiles tiles;
+	struct dc_late_work late;
+	double *room[DC_ROOMS]; size_t cap_room[DC_ROOMS];
+	int32_t *ints[DC_INTS]; size_t cap_ints[DC_INTS];
 	double *d_unit[4];                  /* [N,D] gradients by the unit rows: image views, then text views */
 	double *norm[4];                    /* [N] 1 / norm of those rows */
 	dc_real *enqueue;                   /* [2N,D] */
 	int64_t *index;                     /* [N] neighbours */
 	size_t cap_n, cap_nd;
 };
+
+/* n numbers for that use until it is asked for again, not zeroed. */
+double *dc_loss_room(struct dc_loss_work *w, int use, size_t n);
+int32_t *dc_loss_ints(struct dc_loss_work *w, int use, size_t n);
 
 /* InfoNCE of image view i and text view t of the step, symmetric: its value; adds weight times its gradient. */
 double dc_step_pair(struct dc_loss_step *s, int i, int t, double weight, struct dc_contrast_result *r);

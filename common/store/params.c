@@ -131,6 +131,17 @@ add_linear(struct list *l, const char *name, int out, int in)
 	add(l, DC_INIT_UNIFORM, pow(in, -0.5), SHAPE(out), "%s.bias", name);
 }
 
+/* SLIP's head: what torch gives its linear layers. */
+static void
+add_simclr(struct list *l, int in, int hidden, int out)
+{
+	add_linear(l, "simclr.0", hidden, in);
+	add_norm(l, "simclr.0.bn", hidden);
+	add_linear(l, "simclr.1", hidden, hidden);
+	add_norm(l, "simclr.1.bn", hidden);
+	add_linear(l, "simclr.2", out, hidden);
+}
+
 static void
 add_heads(struct list *l)
 {
@@ -148,9 +159,16 @@ add_heads(struct list *l)
 		add_norm(l, "simsiam.predictor.0.bn", c->simsiam_hidden);
 		add_linear(l, "simsiam.predictor.1", Z, c->simsiam_hidden);
 	}
-	if (c->weight[DC_TERM_MLM] > 0) {
+	if (c->weight[DC_TERM_MLM] > 0)
 		add_linear(l, "mlm", c->text.vocab_size, c->text.width);
+	if (c->weight[DC_TERM_MLM] > 0 || dc_config_masked_text(c))
 		add(l, DC_INIT_NORMAL, 0.02, SHAPE(1, c->text.width), "mask_embedding");
+	if (c->weight[DC_TERM_SIMCLR] > 0)
+		add_simclr(l, dc_config_image_width(c), c->simclr_hidden, c->simclr_width);
+	if (c->weight[DC_TERM_FILIP] > 0) {
+		add_linear(l, "filip.image", c->filip_width, dc_config_token_width(c));
+		add_linear(l, "filip.text", c->filip_width, c->text.width);
+		add(l, DC_INIT_VALUE, log(1 / 0.07), NULL, "filip.logit_scale");
 	}
 	for (; from < l->n; from++)
 		l->p[from].head = 1;
@@ -161,7 +179,9 @@ dc_params_list(const struct dc_config *c, struct dc_param **out)
 {
 	struct list l = { .c = c };
 
-	add(&l, DC_INIT_VALUE, log(1 / 0.07), NULL, "logit_scale");
+	add(&l, DC_INIT_VALUE, c->logit_bias ? log(10) : log(1 / 0.07), NULL, "logit_scale");
+	if (c->logit_bias)
+		add(&l, DC_INIT_VALUE, -10, NULL, "logit_bias");
 	add_vision(&l);
 	add_text(&l);
 	add_heads(&l);
@@ -179,6 +199,10 @@ dc_stats_list(const struct dc_config *c, struct dc_param **out)
 		int width = i < 3 ? c->simsiam_width : c->simsiam_hidden;
 		add(&l, DC_INIT_ZERO, 0, SHAPE(width), "simsiam.%s.bn.running_mean", layers[i])->head = 1;
 		add(&l, DC_INIT_ONE, 0, SHAPE(width), "simsiam.%s.bn.running_var", layers[i])->head = 1;
+	}
+	for (int i = 0; c->weight[DC_TERM_SIMCLR] > 0 && i < 2; i++) {
+		add(&l, DC_INIT_ZERO, 0, SHAPE(c->simclr_hidden), "simclr.%d.bn.running_mean", i)->head = 1;
+		add(&l, DC_INIT_ONE, 0, SHAPE(c->simclr_hidden), "simclr.%d.bn.running_var", i)->head = 1;
 	}
 	*out = l.p;
 	return l.n;
