@@ -68,8 +68,9 @@ check 'changes nothing' cmp before killed/val.tsv
 sed -i '$d' killed/val.tsv
 run 0 'a finished run that lacks a row' "$train" --run killed
 check 'gets it' cmp before killed/val.tsv
+there=$(cd killed && for d in step-*; do echo $((1${d#step-} - 100000000)); done | grep -vx 0 | tr '\n' ' ')
 run 0 'another test set' "$train" --run killed --val "$tmp/scenes/train-000.tar"
-check 'another table, of the checkpoints that are there' test "$(column killed 1)" = "$(column whole 1 | tr ' ' '\n' | while read -r s; do [ ! -d "killed/$(printf 'step-%08d' "$s")" ] || echo "$s"; done | tr '\n' ' ' | sed 's/ $//')"
+check 'another table, of the checkpoints that are there' test "$(column killed 1) " = "$there"
 
 # zero-shot
 run 0 'classes in place of captions' timeout -s KILL 120 "$train" --run killed --val "$tmp/test/test-colour-000.tar" --val-prompts "$tmp/test/colour-prompts.txt" --val-names "$tmp/test/colours.txt"
