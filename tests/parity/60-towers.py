@@ -126,9 +126,10 @@ def compare_heads(worst, got, want, what, **how):
 def compare(worst, got, grads, want, want_grads, who=''):
     """Features row by row, the cross-entropy of the masked positions as a vector, gradients tensor by tensor."""
     how = {'tolerance': 'published'} if who else {}
+    which = (lambda k: '') if who else (lambda k: k + ' ')
     for kind in ('image', 'text'):
         for k in sorted(k for k in want if k.startswith(kind + '_features')):
-            worst.add(who + '%s features, by row' % kind, [declip.row_error(got[k][i:i + 1], want[k][i:i + 1])
+            worst.add(who + which(kind) + 'features, by row', [declip.row_error(got[k][i:i + 1], want[k][i:i + 1])
                                                            for i in range(len(want[k]))], **how)
     nll = [np.linalg.norm(got['mlm_nll'] - want['mlm_nll']) / np.linalg.norm(want['mlm_nll'])]
     worst.add(who + "masked positions' cross-entropy", [x if x == x else math.inf for x in nll], **how)
@@ -139,7 +140,7 @@ def compare(worst, got, grads, want, want_grads, who=''):
     for part, mine in (('image tower', lambda k: k.startswith('visual.')), ('heads', lambda k: k.startswith(('simsiam', 'mlm', 'mask'))),
                        ('text tower', lambda k: not k.startswith(('visual.', 'simsiam', 'mlm', 'mask')))):
         e = {k: declip.gradient_error(grads[k], v, largest) for k, v in want_grads.items() if mine(k)}
-        worst.add(who + 'gradients: %s, by tensor' % part, e.values(), **how)
+        worst.add(who + 'gradients%s, by tensor' % ('' if who else ': ' + part), e.values(), **how)
         k = max(e, key=e.get)
         parity.note('%s%s: gradient of %s off by %.2g' % (who, part, k, e[k]))
 

@@ -4,7 +4,7 @@ the parameters' gradients out, by reference as in a training.
 
     with Ring(config, tensors) as ring:          # config: the run's; tensors: {name: float32 array}
         f = ring.features(parts)                 # [{'image.0': ..., 'token.0': ...}, ...]; the body of the features frame
-        g, last = ring.gradients(dfeatures)      # {name: array}, and the body of the last gradients frame"""
+        g, last = ring.gradients(dfeatures)      # {name: array}, and the body of the last gradients frame; may be left out"""
 import json
 import os
 import struct
@@ -13,6 +13,7 @@ import tempfile
 
 import dcstream
 import numpy as np
+from compare import load
 
 
 def save(path, tensors):
@@ -43,7 +44,7 @@ class Ring:
         self.loop = open(d + '/loop', 'wb')
         self.frames = dcstream.frames(self.p.stdout)
         self.refs = {k: dcstream.Ref('<f4', v.shape, 'parameters.safetensors', k) for k, v in tensors.items()}
-        self.step = 0
+        self.step, self.owed = 0, False
         dcstream.write(self.loop, 'state', 0, {'config': json.dumps(config), 'step': 0, 'position': 0})
         self.parameters()
 
@@ -54,6 +55,8 @@ class Ring:
         if error[0]:
             self.p.kill()
         else:
+            if self.owed:
+                self.gradients({'skip': True})
             end = {'counts': {}, 'damaged': []}
             dcstream.write(self.p.stdin, 'end', self.step, end)
             self.take('end')
@@ -85,23 +88,17 @@ class Ring:
                         key=['%06d' % k for k in range(at, at + n)], position=self.step + 1, part=[i, len(parts)])
             dcstream.write(self.p.stdin, 'batch', self.step, body, pad=bool(i % 2))
             at += n
+        self.owed = True
         return self.take('features')
 
     def gradients(self, d):
         dcstream.write(self.loop, 'dfeatures', self.step, d)
+        self.owed = False
         names, body = [], {}
         while not body.get('last'):
             body = self.take('gradients')
             names += list(body['gradient'])
-        file = read(self.dir.name + '/shm/gradients.safetensors')
+        file, _ = load(self.dir.name + '/shm/gradients.safetensors')
         self.step += 1
         self.parameters()
         return {k: file[k] for k in names}, body
-
-
-def read(path):
-    with open(path, 'rb') as f:
-        n, = struct.unpack('<Q', f.read(8))
-        head = json.loads(f.read(n))
-    data = np.fromfile(path, '<f4', offset=8 + n)
-    return {k: data[t['data_offsets'][0] // 4:t['data_offsets'][1] // 4].reshape(t['shape']) for k, t in head.items()}
