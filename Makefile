@@ -133,13 +133,14 @@ install: all   ## install tools, man pages, pipelines and examples below PREFIX 
 share = $(DESTDIR)$(PREFIX)/share
 install-files:
 	install -d $(DESTDIR)$(PREFIX)/bin $(share)/man/man1 $(share)/man/man5 $(share)/man/man7 \
-	    $(share)/dc/arch $(share)/dc/methods $(share)/dc/examples
+	    $(share)/dc/arch $(share)/dc/methods $(share)/dc/recipes $(share)/dc/examples
 	install $(TOOLS:%=$(B)/%) $(DESTDIR)$(PREFIX)/bin
 	for s in 1 5 7; do install -m 644 man/*.$$s $(share)/man/man$$s || exit; done
 	install pipelines/*.sh $(share)/dc
 	install -m 644 pipelines/*.mk pipelines/*.awk $(share)/dc
 	install -m 644 pipelines/arch/*.json $(share)/dc/arch
 	install -m 644 pipelines/methods/*.conf $(share)/dc/methods
+	install -m 644 pipelines/recipes/*.conf $(share)/dc/recipes
 	install pipelines/examples/*.py $(share)/dc/examples
 	install -m 644 tests/reference/dcstream.py $(share)/dc/examples
 

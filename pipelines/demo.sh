@@ -64,6 +64,8 @@ say "pictures"
 dc-decode --steps 1 --batch 24 --shuffle 1000 ${caption[@]+"${caption[@]}"} "$data" 2>/dev/null | dc-augment --size 64 --blur 0.1,1 |
 	dc-tokenize --model "$run" | dc-peek --quiet --vocab "$run/latest/bpe.txt.gz" --sheet "$dir/views.png" >/dev/null
 echo "augmented views      $dir/views.png"
+# shellcheck disable=SC2086
+"$here/report.sh" --test "$test" ${caption[1]+--caption "${caption[1]}"} -o "$dir/report.html" "$run" 2>/dev/null && echo "all on one page      $dir/report.html"
 
 say "image-text retrieval on $test"
 "$here/score.sh" ${caption[@]+"${caption[@]}"} recall "$run" "$test"

@@ -46,12 +46,12 @@ words() { # words TEXT...: as a shell would split them, quotes included; one a l
 join_augment() { awk -v blur="${BLUR:-}" '
 	augment { more = more s $0; s = " "; augment = 0; next }
 	$0 == "--augment" { augment = 1; next }
-	is { recipe[is] = $0; is = "" }
-	$0 == "--method" || $0 == "--recipe" { is = $0 }
+	is { views[is] = $0; is = "" }
+	$0 == "--method" || $0 == "--views" { is = $0 }
 	{ print }
 	END {
-		r = "--recipe" in recipe ? recipe["--recipe"] : recipe["--method"]
-		if (blur && r !~ /^(clip|openclip)$/) more = more s "--blur " blur
+		r = "--views" in views ? views["--views"] : views["--method"]
+		if (blur && r !~ /^(clip|openclip|siglip)$/) more = more s "--blur " blur
 		if (more) print "--augment\n" more
 	}'
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Train CLIP or DeCLIP on tar shards: makes a run directory, starts the ring, continues it where it stopped.
+# Train CLIP, DeCLIP and their family on tar shards: makes a run directory, starts the ring, continues it where it stopped.
 # man train.sh has the whole story; the ring itself is at the end of this file.
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -11,7 +11,8 @@ me=train.sh
 options='
 data            |           |SHARDS  tar shards, brace ranges allowed; - is standard input (several: repeat)
 run             |           |DIR     the run directory: made if it is not there, continued if it is
-method          |declip     |M       clip or declip
+recipe          |           |NAME    options from pipelines/recipes/NAME.conf, where none are given here
+method          |declip     |M       clip, slip, filip, declip, defilip or siglip
 as              |paper      |A       paper or released
 arch            |vit-s64-p16|A       an architecture of pipelines/arch, or a JSON file
 init            |           |DIR     start from this model directory or run
@@ -34,9 +35,10 @@ val-prompts     |           |FILE    their prompts [templates with the names]
 weights         |           |LIST    weights of the terms, such as clip=0.4,mvs=0.2
 queue           |           |N       rows of the nearest-neighbour queue [65536, at most half an epoch]
 nns-after       |           |N       rows that must be valid before NNS begins [4 batches, at least 1024]
-logit-scale     |           |LO,HI   limits of the logarithm of the scale [3,6; clip: 0,4.605]
-freeze          |           |LIST    conv1,image,text or none [conv1 for declip]
-recipe          |           |R       views: declip, clip, openclip, slip [the method]
+logit-scale     |           |LO,HI   limits of the logarithm of the scale [the method]
+freeze          |           |LIST    conv1,image,text or none [the method]
+filip-top       |           |N       candidates among FILIP'"'"'s tokens, 0 for all [0, as released 16]
+views           |           |R       views: declip, clip, openclip, slip [the method]
 augment         |           |OPTS    more options of dc-augment, such as "--scale 0.3,1"
 eda             |           |LIST    caption changes: synonym,swap,delete [all three]
 wordnet         |           |DIR     the WordNet database
@@ -118,6 +120,36 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
+recipe_file() { # recipe_file NAME
+	[[ $1 == */* || $1 == *.conf ]] && { echo "$1"; return; }
+	local f
+	for f in "$here/recipes/$1.conf" "$here/../share/dc/recipes/$1.conf"; do [ ! -f "$f" ] || { echo "$f"; return; }; done
+	die_usage "--recipe $1: no such file, nor a recipe of $(cd "$here/recipes" 2>/dev/null && echo *.conf | sed 's/\.conf//g')"
+}
+take_recipe() { # take_recipe FILE: lines of --option value, # begins a comment; what was given counts more
+	local line name value
+	while IFS= read -r line || [ -n "$line" ]; do
+		line=$(sed 's/\(^\|[[:blank:]]\)#.*//; s/[[:blank:]]*$//; s/^[[:blank:]]*//' <<<"$line")
+		[ -n "$line" ] || continue
+		[[ $line =~ ^--([a-z-]+)([[:blank:]]+(.*))?$ ]] || die "$1: not an option: $line"
+		name=${BASH_REMATCH[1]} value=${BASH_REMATCH[3]}
+		[ -n "${opt[$name]+is}" ] && [ "$name" != recipe ] && [ "$name" != run ] || die "$1: unknown option --$name"
+		[[ ! $value =~ ^\"(.*)\"$ ]] || value=${BASH_REMATCH[1]}
+		case " $flags " in *" $name "*) value=1 ;; esac
+		[ -n "$value" ] || die "$1: --$name needs a value"
+		[ -z "${given[$name]-}" ] || continue
+		case $name in steps | epochs) [ -z "${given[steps]-}${given[epochs]-}" ] || continue ;; esac
+		opt[$name]=$value
+		from_recipe+=("$name")
+	done <"$1" || exit 1
+}
+from_recipe=()
+if [ -n "${opt[recipe]}" ]; then
+	file=$(recipe_file "${opt[recipe]}") || exit
+	[ -f "$file" ] || die_usage "--recipe ${opt[recipe]}: no such file"
+	take_recipe "$file"
+	for name in ${from_recipe[@]+"${from_recipe[@]}"}; do given[$name]=1; done
+fi
 [ ${#shards[@]} -eq 0 ] || opt[data]=$(IFS=$'\t'; echo "${shards[*]}")
 run=${opt[run]}
 [ -n "$run" ] || die_usage "--run DIR is needed"
@@ -144,13 +176,16 @@ if [ -f "$run/run.json" ]; then
 		fi
 	done <"$run/run.json"
 	IFS=$'\t' read -r -a shards <<<"${opt[data]}"
+	if ! grep -q '^"views": ' "$run/run.json" && [ -z "${given[recipe]-}" ]; then # its --recipe was what is --views now
+		opt[views]=${given[views]+${opt[views]}}${given[views]-${opt[recipe]}} opt[recipe]=
+	fi
 fi
 if [ -n "$changes" ] && [ -z "${opt[override]}" ]; then
 	printf '%s: %s was begun with other options:\n%s' "$me" "$run" "$changes" >&2
 	echo "Take another --run DIR, or add --override to go on with the new ones." >&2
 	exit 1
 fi
-for name in method as arch init vocab weights freeze logit-scale queue nns-after; do
+for name in method as arch init vocab weights freeze logit-scale filip-top queue nns-after; do
 	[[ $changes != *"  --$name: "* ]] || die "--override cannot change --$name: $run/step-00000000 decided it; take another --run DIR (--init $run starts from its weights)"
 done
 [ ${#shards[@]} -gt 0 ] || die_usage "--data SHARDS is needed"
@@ -224,7 +259,7 @@ export OMP_NUM_THREADS=$threads
 tag=$run/loop
 
 args=(dc-init --arch "$arch" --method "${opt[method]}" --as "${opt[as]}" --seed "${opt[seed]}" --queue "$queue" --nns-after "$after")
-pass weights freeze logit-scale
+pass weights freeze logit-scale filip-top
 [ -z "${opt[init]}" ] || args+=(--from "${opt[init]}")
 init=("${args[@]}")
 
@@ -247,12 +282,21 @@ compose() { # compose POSITION: the six commands of the ring
 	pass shuffle tail captions rejects
 	flag strict exif keep-encoded
 	decode=("${args[@]}" "${data[@]}" ${verbose[@]+"${verbose[@]}"} "${shards[@]}")
-	args=(dc-augment --recipe "${opt[recipe]:-${opt[method]}}" --size "${opt[size]}" --seed "${opt[seed]}" -j "${opt[data-threads]}")
+	views=(--recipe "${opt[views]:-${opt[method]}}")
+	[ -n "${opt[views]}" ] || case ${opt[method]} in
+	siglip) views=(--recipe clip) ;;
+	defilip) views=(--recipe declip) ;;
+	filip) views=(--recipe declip --views 1 --caption-views 1) ;;
+	esac
+	args=(dc-augment "${views[@]}" --size "${opt[size]}" --seed "${opt[seed]}" -j "${opt[data-threads]}")
 	pass eda wordnet max-pixels
 	read -r -a more <<<"${opt[augment]}"
 	augment=("${args[@]}" ${more[@]+"${more[@]}"} ${verbose[@]+"${verbose[@]}"})
 	mlm=${opt[mlm]}
-	[ "${opt[method]}" != clip ] || mlm=0
+	case ${opt[method]} in
+	clip | slip | siglip) mlm=0 ;;
+	filip) [ "${opt[as]}" = released ] || mlm=0 ;;
+	esac
 	tokenize=(dc-tokenize --vocab "$vocab" --context "$context" --mlm "$mlm" --as "${opt[as]}" --seed "${opt[seed]}" ${verbose[@]+"${verbose[@]}"})
 	args=(dc-encode --loop "$tag" --threads "$threads")
 	pass profile

@@ -52,7 +52,7 @@ else
 	skip 'no gnuplot' 'a picture'
 fi
 
-touch stamp; sleep 0.01
+touch stamp; sleep 0.05
 run 0 'once more' ablate
 cp out printed
 check 'trains and scores nothing' sh -c '! grep -E "train.sh|val.sh" printed'

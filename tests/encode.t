@@ -35,6 +35,13 @@ grep -q logit_scale peek && grep -q position peek; ok $? 'in each frame'
 run 1 '--only captions of views' sh -c 'dc-encode --model model --only captions <views.dcs | cat >/dev/null; exit 1'
 said '^dc-encode: <stdin>: frame 1 .views. at byte 0: has no token.0: dc-tokenize makes it' 'is an error'
 run 2 '--only belongs to --model' dc-encode --loop x --only images
+run 2 '--hidden with captions' dc-encode --model model --hidden --only captions
+run 0 '--hidden' sh -c 'dc-encode --model model --hidden <batch.dcs >hidden.dcs'
+if need_python 2>/dev/null; then
+	check 'times the projection gives the features' "$PYTHON" "$top/tests/reference/photos.py" hidden hidden.dcs both.dcs model/open_clip_model.safetensors
+else
+	skip 'no Python' 'times the projection gives the features'
+fi
 run 2 '--only dogs' dc-encode --model model --only dogs
 
 # captions from lines of text

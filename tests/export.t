@@ -116,10 +116,13 @@ files damage plain.openai module.safetensors 'm.clear(); t["input_resolution"] =
 files damage plain.hf/model.safetensors barehf.safetensors 'm.clear(); t["text_model.embeddings.position_ids"] = np.arange(8).reshape(1, 8)'
 files damage plain.declip baredeclip.safetensors 'm.clear()
 for k in list(t): t[k.replace("module.", "")] = t.pop(k)'
-for f in bare module barehf; do
+files damage bare.safetensors parallel.safetensors 'for k in list(t): t["module." + k] = t.pop(k)'
+for f in bare module parallel barehf; do
 	dc-encode --model $f.safetensors <plain.dcs >features 2>err
 	check "$f: everything follows from names and shapes" cmp plain.features features
 done
+mkdir epoch; cp plain/open_clip_config.json epoch; cp parallel.safetensors epoch/open_clip_model.safetensors
+dc-encode --model epoch <plain.dcs >features 2>err; check 'a directory with names after module.' cmp plain.features features
 run 0 'the released names' dc-export -v --out rel baredeclip.safetensors
 said 'read as declip$' 'are recognised without a prefix'
 said 'heads: simsiam mlm' 'with their heads'
@@ -182,6 +185,7 @@ bad 'a vocabulary without the mask' baredeclip.safetensors 't["encode_text.token
 bad 'a bias that the config leaves out' plain.declip 't["module.encode_text.text_projection.bias"] = t["module.encode_text.text_projection.bias"] + 1' 'tensor module.encode_text.text_projection.bias is not zero'
 bad 'a half that is infinite' f16.openai 't["ln_final.bias"] = t["ln_final.bias"] + np.float16(np.inf)' 'tensor ln_final.bias: element 0 is not finite'
 bad 'no square of patches' bare.safetensors 't["visual.positional_embedding"] = t["visual.positional_embedding"][:4]' 'tensor visual.positional_embedding has 4 rows'
+bad 'a ResNet'        bare.safetensors 't["visual.layer1.0.conv1.weight"] = t["visual.proj"]' 'its image tower is a ResNet'
 bad 'a custom tower'  bare.safetensors 't["text.transformer.x"] = t["visual.proj"]' 'a custom tower of open_clip'
 bad 'no CLIP'         bare.safetensors 't.clear(); t["x"] = np.zeros(3, "<f4")' 'no tensors of a CLIP model'
 bad 'a config that is none' plain.openai 'm["open_clip_config"] = "{"' 'its open_clip_config: config: line 1'

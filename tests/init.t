@@ -15,7 +15,7 @@ meta() { dc-step --run "$1" --print config >config; }
 run 2 'neither --arch nor --from'  dc-init --out x
 run 2 'neither --out nor --model'  dc-init --arch tiny.json
 run 2 'an operand'                 dc-init --arch tiny.json --out x y
-run 2 'a method nobody knows'      dc-init --arch tiny.json --out x --method siglip
+run 2 'a method nobody knows'      dc-init --arch tiny.json --out x --method simclr
 run 1 'an unknown architecture'    dc-init --arch vit-z --out x
 said 'no such architecture'        'is named'
 run 2 'a term nobody knows'        dc-init --arch tiny.json --out x --weights clip=1,foo=2
@@ -26,9 +26,9 @@ run 2 'a freeze list'              dc-init --arch tiny.json --out x --freeze con
 run 2 'limits the wrong way round' dc-init --arch tiny.json --out x --logit-scale 6,3
 echo '{"embed_dim": 8' >bad.json
 run 1 'a broken architecture'      dc-init --arch ./bad.json --out x
-echo '{"embed_dim": 8, "vision_cfg": {"layers": [3, 4, 6], "image_size": 64, "width": 64}, "text_cfg": {}}' >bad.json
-run 1 'a ResNet of three layers'   dc-init --arch ./bad.json --out x
-said 'list of four'                'is named'
+echo '{"embed_dim": 8, "vision_cfg": {"layers": [3, 4, 6, 3]}, "text_cfg": {}}' >bad.json
+run 1 'a ResNet'                   dc-init --arch ./bad.json --out x
+said 'ResNet'                      'is named'
 check 'nothing was written'        test ! -e x
 
 # a run

@@ -39,7 +39,7 @@ for kind, step, body in dcstream.read(sys.stdin.buffer):
 EOF
 	"$share/train.sh" --data scenes/train-000.tar --run filtered --arch arch.json --merges 60 --batch 16 --steps 3 -n >plain.sh 2>err
 	sed "s#^  dc-tokenize#  $PYTHON lengths.py |\n&#; s#^  dc-step#  $PYTHON $share/examples/scale_gradient.py 1 |\n&#" plain.sh >filtered.sh
-	run 0 'a ring with a Python filter of the user, and an example' timeout 120 sh filtered.sh
+	run 0 'a ring with a Python filter of the user, and an example' timeout 300 sh filtered.sh
 	said '^2 \[[0-9, ]*\]$' 'which says what it saw'
 	for f in open_clip_model.safetensors state.safetensors; do
 		check "the same $f" cmp "run/latest/$f" "filtered/latest/$f"

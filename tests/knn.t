@@ -4,7 +4,7 @@
 . "${0%/*}/lib.sh"
 need_python
 py() { "$PYTHON" "$top/tests/reference/probe_streams.py" "$@"; }
-for s in train val test texts captions some unlabelled one other narrow nan short noend same; do py make $s >$s.dcs || exit 99; done
+for s in train val test texts captions some unlabelled one other narrow nan short noend same other-scale; do py make $s >$s.dcs || exit 99; done
 right() { desc=$1; shift; cp out table; py "$@" <table >out 2>err; ok $? "$desc"; }
 refused() { # refused DESCRIPTION PATTERN ARGUMENTS...: status 1, one line that says so
 	desc=$1 pattern=$2; shift 2
@@ -26,6 +26,8 @@ right 'each without itself' knn self
 mv table alone
 run 0 'the same file twice' dc-knn --base train.dcs --query train.dcs -k 1,5,20 --tsv
 cmp -s out alone; ok $? 'each without its own id'
+run 0 '--self' dc-knn --base train.dcs --query train.dcs --self -k 1 --tsv
+said '^1	plain	1.000000	' 'each with its own'
 run 0 'for people' dc-knn --base train.dcs --query test.dcs -v
 said '^500 images, neighbours among 480, 6 classes$' 'counts'
 said '^200 ' 'all of the default numbers that there are'
@@ -39,11 +41,18 @@ run 0 'texts look for images' dc-knn --base train.dcs --query texts.dcs --query-
 right 'the same way' near texts train 7
 run 0 'without labels' dc-knn --base unlabelled.dcs --query texts.dcs --query-features text_features.0 --list 7
 right 'no less' near texts train 7
+run 0 '--softmax' dc-knn --base train.dcs --query test.dcs --list 480 --softmax
+awk -F'\t' 'NR > 1 { z[$1] += exp(exp(3) * $4); p[NR] = $8; e[NR] = exp(exp(3) * $4); q[NR] = $1 }
+    END { for (i in p) { d = p[i] - e[i] / z[q[i]]; if (d > 2e-5 || d < -2e-5) exit 1 } exit NR < 2 }' out; ok $? 'is what the cosines give'
+run 1 '--softmax over two scales' dc-knn --base train.dcs --query other-scale.dcs --list 1 --softmax
+said 'are of different models: their logit_scale is 3 and 2' 'is refused'
 printf '%s\n' one 'two words' three four five >names
 run 0 'names of the queries' sh -c 'dc-knn --base train.dcs --query - --query-features text_features.0 --query-names names --list 1 <texts.dcs'
 said '^1	two words	1	' 'stand in the list'
 run 0 'captions among themselves' dc-knn --base captions.dcs --base-features text_features.0 --list 1
 said '^3	00001	1	1.000000	4	00001	4$' 'have the key and label of their image'
+run 0 'equal rows' sh -c 'dc-knn --base captions.dcs --base-features text_features.0 --query captions.dcs --query-features text_features.0 --list 1 | cut -f 5 | tr "\n" " "'
+said '^row 0 0 2 3 3 2 $' 'the first is nearest'
 run 1 'names of another number' dc-knn --base train.dcs --query-names names --query test.dcs --list 1
 said 'names: 5 names for the 500 rows of test.dcs' 'are an error'
 dc-knn --base train.dcs --query test.dcs --list 400 2>err | true

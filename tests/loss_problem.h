@@ -196,7 +196,7 @@ problem_agrees(const struct problem *t, double tol, const char *what)
 			where = name[k];
 		}
 	}
-	for (int k = 0; k < DC_TERMS; k++) {
+	for (int k = 0; k <= DC_TERM_NNS; k++) {
 		double e = t->c.weight[k] == 0 ? 0 : fabs(t->out.value[k] - r.value[k]) / (1e-2 + fabs(r.value[k]));
 		if (!(e <= worst)) {
 			worst = e;

@@ -48,10 +48,10 @@ check 'pages refer to pages that are there' lost_references
 documented() { # the long options of a page's .It lines
 	sed -n 's/^\.It //p' "$1" | grep -E '(^| )Fl ' | tr ' ' '\n' | sed -n 's/^-\([a-z][a-z0-9-]*\)$/\1/p' | sort -u
 }
-shown() { sed -n 's/^  \(-[a-zA-Z],\|   \)\{0,1\} *--\([a-z][a-z0-9-]*\).*/\2/p' "$1" | sort -u; }
-letters_shown() { sed -n 's/^  -\([a-zA-Z]\), --.*/\1/p' "$1" | sort -u; }
-letters_documented() { sed -n 's/^\.It Fl \([a-zA-Z]\)\( .*\)\{0,1\}$/\1/p' "$1" | sort -u; }
-for t in $tools train.sh score.sh plot.sh demo.sh; do
+shown() { sed -n 's/^  \(-[a-zA-Z0-9],\|   \)\{0,1\} *--\([a-z][a-z0-9-]*\).*/\2/p' "$1" | sort -u; }
+letters_shown() { sed -n 's/^  -\([a-zA-Z0-9]\), --.*/\1/p' "$1" | sort -u; }
+letters_documented() { sed -n 's/^\.It Fl \([a-zA-Z0-9]\)\( .*\)\{0,1\}$/\1/p' "$1" | sort -u; }
+for t in $tools train.sh score.sh classify.sh search.sh plot.sh report.sh demo.sh; do
 	run 0 "$t --help" "$t" --help
 	[ -s out ] && [ ! -s err ] && head -n 1 out | grep -q "^usage: $t "; ok $? 'on standard output, from "usage:"'
 	cp out help.txt
@@ -140,7 +140,7 @@ for p in $pages; do
 			grep '^export ' cmd.$i >>exports # for the examples after it too
 			# 141: the reader of a pipe had enough
 			printf '\nfor s in "${PIPESTATUS[@]}"; do [ $s = 0 ] || [ $s = 141 ] || exit $s; done\n' >>cmd.$i
-			(cd scene && PATH=$PWD/bin:$PATH && . ../exports && timeout 60 bash ../cmd.$i) >out 2>err </dev/null
+			(cd scene && PATH=$PWD/bin:$PATH && . ../exports && timeout 200 bash ../cmd.$i) >out 2>err </dev/null
 			got=$?; [ $got -eq 0 ] || echo "exit $got" >>err
 			ok $got "$what"
 		fi

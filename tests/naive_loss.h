@@ -174,7 +174,7 @@ naive_loss(struct naive *t)
 		free(near);
 	}
 	t->total = 0;
-	for (int k = 0; k < DC_TERMS; k++)
+	for (int k = 0; k <= DC_TERM_NNS; k++)
 		t->total += w[k] * t->value[k];
 	t->d_log_scale = exp(t->log_scale) > 100 && !t->released ? 0 : ds * exp(t->log_scale);
 	for (int k = 0; k < 4; k++) {   /* du -> dx = (du - u <u, du>) / |x| */

@@ -150,7 +150,7 @@ tiny_new_as(struct tiny *m, int quick, int released, int proj_bias)
 		c->std[i] = 0.25 + 0.02 * i;
 	}
 	strcpy(c->method, "declip");
-	for (int i = 0; i < DC_TERMS; i++)
+	for (int i = 0; i <= DC_TERM_NNS; i++)
 		c->weight[i] = 0.2;
 	c->image_views = c->caption_views = 2;
 	c->simsiam_width = 8;

@@ -47,6 +47,7 @@ if [ -f "$DATA/imagenette/val.tar" ]; then
 else
 	mkdir imagenette
 	cp demo/scenes/test-shape-000.tar imagenette/val.tar
+	cp demo/scenes/test-shape-000.tar imagenette/train.tar
 	cp demo/scenes/shapes.txt imagenette/classes.txt
 fi
 
@@ -63,6 +64,16 @@ must 'features, kept and scored again'
 cp out again
 check 'with the same recall' sh -c 'grep -A 20 "captions$" again >last && grep "R@" scores >a && grep "R@" last | cmp - a'
 [ -f dev/key.json ] && [ -f query/text_features.0.npy ]; ok $? 'and .npy files'
+block Evaluate 3 >commands
+sed -i '1s#^#PATH=$PWD/build:$PATH\n#' commands
+must 'a linear probe and the vote of neighbours'
+said '^top-1 ' 'scores'
+check 'and a sheet of them' test -s nearest.png
+cp "$(ls my-folder/*.jpg | head -n 1)" photo.jpg
+block 'Use a model' 1 >commands
+must 'captions for a photo, and photos for words'
+said '%  a dog$' 'probabilities'
+check 'and a sheet of hits' test -s hits.png
 
 mkdir -p demo/run && cp -a runs/first/. demo/run
 i=1

@@ -8,7 +8,7 @@
 ring() { # ring STATUS DESCRIPTION RUN OPTION...
 	code=$1 desc=$2 d=$3; shift 3
 	# shellcheck disable=SC2086
-	run "$code" "$desc" timeout -s KILL 120 "$train" --run "$d" --data "$shards" $options "$@"
+	run "$code" "$desc" timeout -s KILL 300 "$train" --run "$d" --data "$shards" $options "$@"
 }
 
 # killed as a whole, and run again
@@ -64,13 +64,13 @@ same whole value step-00000020 'give the same bytes'
 ring 0 '-n on a run' 'a peek' --steps 20 --save-every 0 --threads 2 -n
 sed -n '1,/^  dc-step/p' out | sed 's/^  dc-encode/  dc-peek --quiet --sheet sheet.png|\n&/; s/^  dc-step/  dc-peek --quiet |\n&/' >edited.sh
 check 'makes nothing' diff -r first 'a peek'
-check 'the ring it prints, with dc-peek put in before dc-encode and dc-step' timeout -s KILL 120 sh edited.sh
+check 'the ring it prints, with dc-peek put in before dc-encode and dc-step' timeout -s KILL 300 sh edited.sh
 same whole 'a peek' step-00000020 'gives the same bytes'
 begin threads
 ring 0 '-n with two threads' threads --steps 20 --save-every 0 --threads 2 -n
 sed -n '1,/^  dc-step/p' out | sed 's/--threads 2/--threads 1/' >threads.sh
 check 'is there to be edited' grep -q 'threads 1' threads.sh
-timeout -s KILL 60 sh threads.sh >out 2>err
+timeout -s KILL 300 sh threads.sh >out 2>err
 grep -q 'dc-encode computes with 1 threads, the run is recorded with 2' err; ok $? 'a dc-encode with other threads than are recorded is refused'
 check 'and a sheet of the views' sh -c 'head -c 8 sheet.png | od -An -c | grep -q "P   N   G"'
 
@@ -81,7 +81,7 @@ if [ -n "$PYTHON" ]; then
 	rm -rf 'a peek'; begin 'a peek'
 	sed "s#^  dc-peek --quiet |#  $PYTHON '$top/pipelines/examples/scale_gradient.py' 1 |#" edited.sh >filtered.sh
 	check 'the ring with a Python filter in it' grep -q scale_gradient filtered.sh
-	check 'runs' timeout -s KILL 120 sh filtered.sh
+	check 'runs' timeout -s KILL 300 sh filtered.sh
 	same whole 'a peek' step-00000020 'that scales by 1 changes no byte'
 	cat >notes.py <<-END
 		import sys
@@ -97,7 +97,7 @@ if [ -n "$PYTHON" ]; then
 	begin noted
 	ring 0 '-n by value' noted --steps 20 --save-every 0 --by-value -n
 	sed -n '1,/^  dc-step/p' out | sed "s#^  dc-encode#  $PYTHON notes.py |\n&#" >noted.sh
-	check 'large frames of a kind that no tool knows, four before each batch' timeout -s KILL 60 sh noted.sh
+	check 'large frames of a kind that no tool knows, four before each batch' timeout -s KILL 300 sh noted.sh
 	same whole noted step-00000020 'stop no tool and change no byte'
 else
 	skip 'no Python with numpy, msgpack, msgpack_numpy, xxhash' 'the ring with a Python filter in it'
@@ -124,7 +124,7 @@ said 'failed: dc-augment \(status 1\); run again' 'is named, and no other'
 check 'and its run holds a model' dc-step --run failing --print step
 mkdir none && (cd more && tar cf ../none/a.tar 000001.jpg bare.jpg) && (cd more && tar cf ../none/b.tar 000001.txt)
 begin unusable
-run 1 'no usable sample' timeout 5 "$train" --run unusable --data "$tmp/none/a.tar" --steps 20
+run 1 'no usable sample' timeout 300 "$train" --run unusable --data "$tmp/none/a.tar" --steps 20
 said 'no usable|no caption|\.jpg' 'says why'
 # shellcheck disable=SC2086
 run 0 '-n' "$train" --run dry --data "$shards" $options --steps 20 -n
@@ -135,13 +135,13 @@ cp out script
 run 2 'a value that a tool will refuse' "$train" --run dry --data "$shards" $options --steps 20 --lr abc
 said 'dc-step: --lr abc' 'is refused'
 [ ! -e dry ]; ok $? 'before anything is made'
-check 'what -n prints' timeout -s KILL 120 sh script
+check 'what -n prints' timeout -s KILL 300 sh script
 check 'is a script that does the whole run' test "$(dc-step --run dry --print position)" = 20
 
 # other trainings, each from nothing or from another run
 train() { # train STATUS DESCRIPTION OPTION...: with a model as train.sh makes it
 	code=$1 desc=$2; shift 2
-	run "$code" "$desc" timeout -s KILL 120 "$train" --batch 8 --threads 2 --warmup 2 "$@"
+	run "$code" "$desc" timeout -s KILL 300 "$train" --batch 8 --threads 2 --warmup 2 "$@"
 	[ -z "$(ls "$DC_SHM_DIR")" ] || ok 1 "$desc: nothing is left in shared memory"
 }
 small='clip=0.6,mvs=0.2,mlm=0.2'   # without the large SimSiam head
@@ -158,7 +158,7 @@ cp -r clip torn; rm torn/latest; rm -r torn/step-00000003
 train 0 'a run that was killed before its first link' --data "$shards" --arch arch.json --vocab vocab.gz --run torn --method clip --steps 3
 train 0 'as the code that was released' --data "$shards" --arch arch.json --vocab vocab.gz --run released --as released --weights "$small" --steps 3
 # shellcheck disable=SC2016
-run 0 'shards on standard input' timeout -s KILL 120 sh -c '
+run 0 'shards on standard input' timeout -s KILL 300 sh -c '
 	cat scenes/train-000.tar | "$0" --data - --arch arch.json --vocab vocab.gz --run piped --batch 8 --threads 2 --steps 2 --weights "$1"' "$train" "$small"
 check 'two steps' test "$(dc-step --run piped --print step)" = 2
 run 2 'standard input without --steps' "$train" --data - --vocab vocab.gz --arch arch.json --run nothing

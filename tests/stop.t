@@ -33,7 +33,7 @@ ended() { # ended RUN TOOL: it died of SIGKILL, and so ended the ring, which say
 }
 
 # shellcheck disable=SC2086
-timeout -s KILL 120 "$train" --run whole --data "$shards" $options $long >out 2>err </dev/null
+timeout -s KILL 300 "$train" --run whole --data "$shards" $options $long >out 2>err </dev/null
 ok $? '150 steps in one go'
 
 # one run that loses each of its tools in turn, somewhere on the way

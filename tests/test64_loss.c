@@ -96,13 +96,13 @@ test_terms(int N, int tile_rows, int tile_cols)
 	for (int released = 0; released < 2; released++) {
 		struct problem t = problem_new(N, 5, 4, 6, tile_rows, tile_cols);
 		t.c.released = released;
-		for (int k = 0; k <= DC_TERMS; k++) {
-			if (k < DC_TERMS)
+		for (int k = 0; k <= DC_TERM_NNS + 1; k++) {
+			if (k <= DC_TERM_NNS)
 				only(&t, k, .7);
 			else
 				all(&t);
 			snprintf(what, sizeof what, "N=%d tiles %dx%d %s %s", N, tile_rows, tile_cols,
-			    released ? "released" : "paper", k < DC_TERMS ? dc_term_names[k] : "total");
+			    released ? "released" : "paper", k <= DC_TERM_NNS ? dc_term_names[k] : "total");
 			check(&t, what);
 		}
 		problem_free(&t);

@@ -12,7 +12,7 @@ val="--val $tmp/test/test-000.tar --val-every 4"
 ring() { # ring STATUS DESCRIPTION RUN OPTION...
 	code=$1 desc=$2 d=$3; shift 3
 	# shellcheck disable=SC2086
-	run "$code" "$desc" timeout -s KILL 120 "$train" --run "$d" --data "$shards" $options --steps 14 "$@"
+	run "$code" "$desc" timeout -s KILL 300 "$train" --run "$d" --data "$shards" $options --steps 14 "$@"
 }
 column() { awk -F '\t' -v n="$2" 'NR > 1 { printf "%s%s", s, $n; s = " " } END { print "" }' "$1/val.tsv"; }
 
@@ -73,7 +73,7 @@ run 0 'another test set' "$train" --run killed --val "$tmp/scenes/train-000.tar"
 check 'another table, of the checkpoints that are there' test "$(column killed 1) " = "$there"
 
 # zero-shot
-run 0 'classes in place of captions' timeout -s KILL 120 "$train" --run killed --val "$tmp/test/test-colour-000.tar" --val-prompts "$tmp/test/colour-prompts.txt" --val-names "$tmp/test/colours.txt"
+run 0 'classes in place of captions' timeout -s KILL 300 "$train" --run killed --val "$tmp/test/test-colour-000.tar" --val-prompts "$tmp/test/colour-prompts.txt" --val-names "$tmp/test/colours.txt"
 check 'are scored zero-shot' sh -c 'head -n 1 killed/val.tsv | grep -q "top_1.*top_5"'
 
 # what is refused, and -n

@@ -5,8 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <utf8proc.h>
-
 #include "base/opts.h"
 #include "base/pool.h"
 #include "base/progress.h"
@@ -17,6 +15,7 @@
 #include "data/plan.h"
 #include "data/reader.h"
 #include "data/rejects.h"
+#include "stream/check.h"
 #include "stream/sender.h"
 #include "stream/stream.h"
 
@@ -101,22 +100,6 @@ on_refuse(void *arg, const struct dc_sample *s, enum dc_reject why, const char *
 	reject(arg, s, why, text);
 }
 
-/* A copy with ? for what is not UTF-8: file names may be anything, strings in frames may not. */
-static char *
-as_utf8(const char *s)
-{
-	char *copy = dc_xstrdup(s), *p = copy;
-	utf8proc_int32_t c;
-
-	while (*p) {
-		utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)p, -1, &c);
-		if (n <= 0)
-			*p = '?';
-		p += n > 0 ? n : 1;
-	}
-	return copy;
-}
-
 static void
 on_damage(void *arg, const char *text)
 {
@@ -125,7 +108,7 @@ on_damage(void *arg, const char *text)
 	if (!o.strict)
 		dc_warn("%s", text);
 	r->damaged = dc_xrealloc(r->damaged, r->n_damaged + 1, sizeof *r->damaged);
-	r->damaged[r->n_damaged++] = as_utf8(text);
+	r->damaged[r->n_damaged++] = dc_utf8(text);
 }
 
 static void

@@ -23,14 +23,15 @@ int openblas_get_parallel(void); /* 2: the OpenMP build */
 static struct {
 	const char *loop, *model, *only, *freeze, *profile;
 	int64_t threads, read_ahead;
-	int by_value, verbose;
+	int hidden, by_value, verbose;
 } o = { .read_ahead = -1 };
 
 static const struct dc_opt table[] = {
 	DC_OPT_STR("loop", 'l', &o.loop, "FIFO", "train: take parameters and d(features) from this FIFO"),
 	DC_OPT_STR("model", 'm', &o.model, "MODEL", "encode only, with this run, model directory or .safetensors file"),
 	DC_OPT_CHOICE("only", 0, &o.only, "images|captions", "encode only these of each frame"),
-	DC_OPT_STR("freeze", 0, &o.freeze, "LIST", "conv1, image, text, bn or none; must be what the run's config says"),
+	DC_OPT_FLAG("hidden", 0, &o.hidden, "encode only images, as they are before the projection"),
+	DC_OPT_STR("freeze", 0, &o.freeze, "LIST", "conv1, image, text or none; must be what the run's config says"),
 	DC_OPT_INT("read-ahead", 0, &o.read_ahead, 0, 1 << 20, "MB", "read this much of the next batch while waiting [one batch]"),
 	DC_OPT_FLAG("by-value", 0, &o.by_value, "put gradients into the frames, not into the shared file"),
 	DC_OPT_STR("profile", 0, &o.profile, "FILE", "write there at the end where a training step's time went"),
@@ -181,14 +182,41 @@ encode_frame(void *arg, struct dc_frame *f, struct dc_out *out)
 	return dc_frame_write(out, "features", f->step, &e->body);
 }
 
+/* --hidden: a model with the projection I, whose features are then as wide as the tower; no captions, which have none. */
+static const float *
+unprojected(const struct dc_param *p)
+{
+	float *w = dc_xcalloc(p->n, sizeof *w);
+
+	for (int64_t i = 0; !strcmp(p->name, "visual.proj") && i < p->shape[0]; i++)
+		w[i * p->shape[1] + i] = 1;
+	return w;
+}
+
+static int
+is_projection(const char *name)
+{
+	return !strcmp(name, "visual.proj") || !strncmp(name, "text_projection", strlen("text_projection"));
+}
+
 static struct dc_weight *
 weights_of(const struct dc_param *p, int n, const struct dc_st *w)
 {
 	struct dc_weight *out = dc_xcalloc((size_t)n, sizeof *out);
 
 	for (int i = 0; i < n; i++)
-		out[i] = (struct dc_weight){ .name = p[i].name, .n = p[i].n, .w = dc_st_find(w, p[i].name)->data };
+		out[i] = (struct dc_weight){ .name = p[i].name, .n = p[i].n,
+			.w = o.hidden && is_projection(p[i].name) ? unprojected(&p[i]) : dc_st_find(w, p[i].name)->data };
 	return out;
+}
+
+static void
+free_weights(struct dc_weight *w, int n)
+{
+	for (int i = 0; o.hidden && i < n; i++)
+		if (is_projection(w[i].name))
+			free((float *)w[i].w);
+	free(w);
 }
 
 static int
@@ -202,6 +230,8 @@ encode_only(void)
 
 	if (dc_model_open(&e.m, o.model) < 0)
 		dc_die("%s", dc_err());
+	if (o.hidden)
+		e.m.c.embed_dim = e.m.c.vision.width;
 	n = dc_params_list(&e.m.c, &p);
 	w = weights_of(p, n, &e.m.st);
 	if (!(e.enc = dc_enc_new(&e.m.c, w, n, 0)))
@@ -212,7 +242,7 @@ encode_only(void)
 	dc_enc_free(e.enc);
 	dc_model_close(&e.m);
 	dc_body_free(&e.body);
-	free(w);
+	free_weights(w, n);
 	free(p);
 	return status;
 }
@@ -398,7 +428,7 @@ take_config(struct train *t)
 static int
 frozen(const struct dc_config *c, const struct dc_param *p)
 {
-	return p->stat || (c->freeze & DC_FREEZE_CONV1 && !strcmp(p->name, "visual.conv1.weight")) ||
+	return (c->freeze & DC_FREEZE_CONV1 && !strcmp(p->name, "visual.conv1.weight")) ||
 	    (c->freeze & DC_FREEZE_IMAGE && p->image) || (c->freeze & DC_FREEZE_TEXT && p->text);
 }
 
@@ -556,7 +586,7 @@ forward_part(struct train *t, struct dc_frame *f, int row, int *n)
 			return r;
 	}
 	for (int v = 0; v < c->caption_views; v++) {
-		DC_TRY(v == 0 && mlm && c->released ? tokens(f, c, "mlm_token", &x) : token_view(f, c, v, &x));
+		DC_TRY(v == 0 && dc_config_masked_text(c) ? tokens(f, c, "mlm_token", &x) : token_view(f, c, v, &x));
 		DC_TRY(rows_are(f, "a caption view", &x, *n));
 		if (dc_enc_text(t->enc, v, row, *n, x.data) < 0)
 			return dc_frame_err(f, "token.%d: %s", v, dc_err());
@@ -604,13 +634,43 @@ forward(struct train *t)
 	return DC_FRAME;
 }
 
+/* A parameter that is one number, or its gradient; NULL if it is not there. */
 static float *
-logit_scale(struct train *t, int gradient)
+scalar(struct train *t, const char *name, int gradient)
 {
 	for (int i = 0; i < t->n_t; i++)
-		if (!strcmp(t->t[i].p.name, "logit_scale"))
+		if (!strcmp(t->t[i].p.name, name))
 			return gradient ? t->t[i].g : t->t[i].w;
 	return NULL;
+}
+
+/* Such parameters and their names in the frames. */
+static const struct { const char *key, *name; } scalars[] = {
+	{ "logit_scale", "logit_scale" }, { "filip_logit_scale", "filip.logit_scale" }, { "logit_bias", "logit_bias" },
+};
+enum { N_SCALARS = sizeof scalars / sizeof *scalars };
+
+static void
+put_scalars(struct train *t)
+{
+	for (int i = 0; i < N_SCALARS; i++)
+		if (scalar(t, scalars[i].name, 0))
+			dc_put_double(&t->body, scalars[i].key, *scalar(t, scalars[i].name, 0));
+}
+
+static int
+take_scalars(struct train *t)
+{
+	for (int i = 0; i < N_SCALARS; i++) {
+		float *g = scalar(t, scalars[i].name, 1);
+		double d = 0;
+
+		if (dc_frame_get(&t->lf, scalars[i].key))
+			DC_TRY(dc_frame_double(&t->lf, scalars[i].key, &d));
+		if (g)
+			*g += (float)d;
+	}
+	return 0;
 }
 
 /* Put rows of [N,width] under name.view. */
@@ -623,12 +683,28 @@ put_rows(struct train *t, const char *name, int view, const float *x, int from, 
 	dc_put_data(&t->body, key, DC_F32, 2, (int64_t[]){ n, width }, x + (size_t)from * (size_t)width);
 }
 
+/* FILIP's tokens of n samples; filip_off begins with 0. */
+static void
+put_tokens(struct train *t, int from, int n)
+{
+	const int64_t F = t->c.filip_width, G = dc_config_tokens(&t->c);
+	const int32_t *off = t->enc->filip_off + from;
+	int32_t *here = dc_xcalloc((size_t)n + 1, sizeof *here);
+
+	for (int i = 0; i <= n; i++)
+		here[i] = off[i] - off[0];
+	dc_put_data(&t->body, "filip_image", DC_F32, 3, (int64_t[]){ n, G, F }, t->enc->filip_image + from * G * F);
+	dc_put_data(&t->body, "filip_text", DC_F32, 2, (int64_t[]){ here[n], F }, t->enc->filip_text + off[0] * F);
+	dc_put_data(&t->body, "filip_off", DC_I32, 1, (int64_t[]){ n + 1 }, here);
+	free(here);
+}
+
 static void
 put_feature_rows(struct train *t, int from, int n)
 {
 	const struct dc_enc *e = t->enc;
 
-	for (int v = 0; v < t->c.image_views; v++)
+	for (int v = 0; v < dc_config_feature_views(&t->c); v++)
 		put_rows(t, "image_features", v, e->image_features[v], from, n, t->c.embed_dim);
 	for (int v = 0; v < t->c.caption_views; v++)
 		put_rows(t, "text_features", v, e->text_features[v], from, n, t->c.embed_dim);
@@ -636,6 +712,10 @@ put_feature_rows(struct train *t, int from, int n)
 		put_rows(t, "simsiam_z", v, e->simsiam_z[v], from, n, t->c.simsiam_width);
 		put_rows(t, "simsiam_p", v, e->simsiam_p[v], from, n, t->c.simsiam_width);
 	}
+	for (int v = 1; v <= 2 && t->c.weight[DC_TERM_SIMCLR] > 0 && e->N >= 2; v++)
+		put_rows(t, "simclr_z", v, e->simclr_z[v], from, n, t->c.simclr_width);
+	if (t->c.weight[DC_TERM_FILIP] > 0)
+		put_tokens(t, from, n);
 }
 
 static size_t
@@ -643,7 +723,11 @@ row_bytes(const struct dc_config *c)
 {
 	size_t floats = (size_t)(c->image_views + c->caption_views) * (size_t)c->embed_dim;
 
-	return sizeof(float) * (floats + (c->weight[DC_TERM_SIMSIAM] > 0 ? 4 * (size_t)c->simsiam_width : 0));
+	floats += c->weight[DC_TERM_SIMSIAM] > 0 ? 4 * (size_t)c->simsiam_width : 0;
+	floats += c->weight[DC_TERM_SIMCLR] > 0 ? 2 * (size_t)c->simclr_width : 0;
+	if (c->weight[DC_TERM_FILIP] > 0)
+		floats += (size_t)(dc_config_tokens(c) + c->text.context_length) * (size_t)c->filip_width;
+	return sizeof(float) * floats;
 }
 
 /* The features of the whole batch: one frame, or several ranges of rows where they would be too large for one. */
@@ -657,7 +741,7 @@ send_features(struct train *t)
 		put_feature_rows(t, from, N - from < rows ? N - from : rows);
 		if (!i && t->c.weight[DC_TERM_MLM] > 0)
 			dc_put_data(&t->body, "mlm_nll", DC_F32, 1, &t->enc->M, t->enc->mlm_nll);
-		dc_put_double(&t->body, "logit_scale", *logit_scale(t, 0));
+		put_scalars(t);
 		for (int k = 0; !i && k < N_CARRIED; k++)
 			DC_TRY(dc_gather_put(&t->body, &t->now, carried[k]));
 		dc_put_copy(&t->body, last, "position");
@@ -700,12 +784,38 @@ take_mlm(struct train *t)
 	return 0;
 }
 
+/* The gradients of FILIP's tokens, of the samples from `from` on. */
+static int
+take_tokens(struct train *t, int from, int *rows)
+{
+	const int64_t F = t->c.filip_width, G = dc_config_tokens(&t->c);
+	struct dc_enc *e = t->enc;
+	struct dc_tensor d;
+	int64_t word, n;
+
+	if (!e->filip_off || !dc_frame_get(&t->lf, "filip_image"))
+		return 0;
+	DC_TRY(dc_frame_tensor(&t->lf, "filip_image", DC_F32, 3, &d));
+	n = d.shape[0];
+	if (n > e->N - from || d.shape[1] != G || d.shape[2] != F || (d.n && !d.data))
+		return dc_frame_err(&t->lf, "filip_image does not have the features' shape");
+	if (d.n)
+		memcpy(e->d_filip_image + from * G * F, d.data, d.bytes);
+	word = e->filip_off[from];
+	DC_TRY(dc_frame_tensor(&t->lf, "filip_text", DC_F32, 2, &d));
+	if (d.shape[0] != e->filip_off[from + n] - word || (d.n && (d.shape[1] != F || !d.data)))
+		return dc_frame_err(&t->lf, "filip_text does not have the features' shape");
+	if (d.n)
+		memcpy(e->d_filip_text + word * F, d.data, d.bytes);
+	*rows = (int)n;
+	return 0;
+}
+
 /* One dfeatures frame into the encoder's d_ arrays; *from advances by its rows. */
 static int
 take_dfeatures(struct train *t, int *from)
 {
 	struct dc_enc *e = t->enc;
-	double d = 0;
 	int rows = 0;
 
 	for (int v = 0; v < 2; v++) {
@@ -713,11 +823,11 @@ take_dfeatures(struct train *t, int *from)
 		DC_TRY(take_rows(t, "text_features", v, e->d_text_features[v], t->c.embed_dim, *from, &rows));
 		DC_TRY(take_rows(t, "simsiam_p", v, e->d_simsiam_p[v], t->c.simsiam_width, *from, &rows));
 	}
+	for (int v = 1; v <= 2; v++)
+		DC_TRY(take_rows(t, "simclr_z", v, e->d_simclr_z[v], t->c.simclr_width, *from, &rows));
+	DC_TRY(take_tokens(t, *from, &rows));
 	DC_TRY(take_mlm(t));
-	if (dc_frame_get(&t->lf, "logit_scale"))
-		DC_TRY(dc_frame_double(&t->lf, "logit_scale", &d));
-	if (logit_scale(t, 1))
-		*logit_scale(t, 1) += (float)d;
+	DC_TRY(take_scalars(t));
 	*from += rows;
 	return 0;
 }
@@ -783,12 +893,10 @@ put_statistics(struct train *t)
 {
 	char key[128];
 
-	for (int i = 0; i < t->enc->n_bn; i++) {   /* none where the running ones are in use */
-		const struct dc_bn_stats *s = t->enc->bn[i];
+	for (int i = 0; i < t->enc->n_bn; i++) {
+		const struct dc_bn_stats *s = &t->enc->bn[i];
 		int64_t shape[] = { s->views, s->width };
 
-		if (!s->views)
-			continue;
 		snprintf(key, sizeof key, "%s.running_mean", s->name);
 		dc_put_data(&t->body, key, DC_F32, 2, shape, s->mean);
 		snprintf(key, sizeof key, "%s.running_var", s->name);
@@ -1004,8 +1112,12 @@ main(int argc, char **argv)
 		dc_die_usage("give --loop to train in a ring or --model to encode");
 	if (o.model && (o.freeze || o.by_value || o.profile || o.read_ahead >= 0))
 		dc_die_usage("--freeze, --by-value, --profile and --read-ahead belong to --loop");
-	if (o.loop && o.only)
-		dc_die_usage("--only belongs to --model");
+	if (o.loop && (o.only || o.hidden))
+		dc_die_usage("--only and --hidden belong to --model");
+	if (o.hidden && o.only && strcmp(o.only, "images"))
+		dc_die_usage("--hidden: captions are not encoded");
+	if (o.hidden)
+		o.only = "images";
 	use_threads();
 	return o.loop ? train() : encode_only();
 }

@@ -12,6 +12,7 @@
 
 #include "base/opts.h"
 #include "base/rng.h"
+#include "loss/loss.h"
 #include "nn/encoder.h"
 #include "store/checkpoint.h"
 #include "store/model.h"
@@ -19,23 +20,28 @@
 
 static struct {
 	const char *arch, *from, *method, *as, *init, *weights, *freeze, *vocab, *out, *model, *scale;
-	int64_t seed, batch, queue, nns_after, simsiam_width, simsiam_hidden;
+	int64_t seed, batch, queue, nns_after, simsiam_width, simsiam_hidden, simclr_width, simclr_hidden, filip_width, filip_top;
 	int verbose, dry;
-} o = { .method = "declip", .as = "paper", .batch = 64 };
+} o = { .method = "declip", .as = "paper", .batch = 64, .filip_top = -1 };
 
 static const struct dc_opt table[] = {
 	DC_OPT_STR("arch", 'a', &o.arch, "FILE|NAME", "architecture: open_clip's JSON, or vit-b-32, vit-b-16, vit-s64-p16, vit-s64-p8"),
 	DC_OPT_STR("from", 0, &o.from, "MODEL", "start from a run, a model directory or a .safetensors file, and add missing heads"),
-	DC_OPT_CHOICE("method", 'm', &o.method, "declip|clip", "what will be trained"),
+	DC_OPT_CHOICE("method", 'm', &o.method, DC_METHODS, "what will be trained"),
 	DC_OPT_CHOICE("as", 0, &o.as, "paper|released", "DeCLIP as the paper says, or as its released code does"),
 	DC_OPT_CHOICE("init", 0, &o.init, "openai|released", "initialisation of the image tower; default: by --as"),
 	DC_OPT_STR("weights", 0, &o.weights, "LIST", "weights of the terms, as clip=.4,mvs=.2,simsiam=.2,mlm=.2,nns=.2"),
-	DC_OPT_STR("freeze", 0, &o.freeze, "LIST", "never update these: conv1,image,text,bn, or none; default conv1 for declip with a ViT"),
+	DC_OPT_STR("freeze", 0, &o.freeze, "LIST", "never update these: conv1,image,text, or none; default by method"),
 	DC_OPT_INT("queue", 0, &o.queue, 1, 1 << 28, "N", "rows of the nearest-neighbour queue; default 65536"),
 	DC_OPT_INT("nns-after", 0, &o.nns_after, 1, 1 << 28, "N", "rows in the queue before it is used; default 1024"),
-	DC_OPT_STR("logit-scale", 0, &o.scale, "LO,HI", "limits of the logarithm of the scale; default 3,6 for declip, 0,4.605 for clip"),
+	DC_OPT_STR("logit-scale", 0, &o.scale, "LO,HI", "limits of the logarithm of the scale; default by method"),
 	DC_OPT_INT("simsiam-width", 0, &o.simsiam_width, 1, 65536, "N", "width of the projector; default 1024"),
 	DC_OPT_INT("simsiam-hidden", 0, &o.simsiam_hidden, 1, 65536, "N", "hidden width of the predictor; default 512"),
+	DC_OPT_INT("simclr-hidden", 0, &o.simclr_hidden, 1, 65536, "N", "hidden width of SLIP's head; default 4096"),
+	DC_OPT_INT("simclr-width", 0, &o.simclr_width, 1, 65536, "N", "width of its output; default 256"),
+	DC_OPT_INT("filip-width", 0, &o.filip_width, 1, 65536, "N", "width of FILIP's projected tokens; default 256"),
+	DC_OPT_INT("filip-top", 0, &o.filip_top, 0, 65536, "N",
+	    "FILIP's candidates among a sample's tokens, 0 for all; default 0, as released 16"),
 	DC_OPT_STR("vocab", 0, &o.vocab, "FILE", "the vocabulary; its size becomes the model's"),
 	DC_OPT_INT("seed", 's', &o.seed, 0, 1LL << 53, "N", "seed of the random numbers; default 0"),
 	DC_OPT_STR("out", 'o', &o.out, "RUN", "begin the run RUN: write RUN/step-00000000 and RUN/latest"),
@@ -113,7 +119,7 @@ take_weight(struct dc_config *c, const char *item, size_t n, int *clip)
 			*clip |= i == DC_TERM_CLIP;
 			return dc_parse_double(what, name + (eq - item) + 1, 0, 1e6, &c->weight[i]);
 		}
-	return dc_err_set("--weights: no term '%s' (clip, mvs, simsiam, mlm, nns)", name);
+	return dc_err_set("--weights: no term '%s' (clip, mvs, simsiam, mlm, nns, simclr, filip, siglip)", name);
 }
 
 /* A term left out gives its weight back to CLIP, unless CLIP's is given. */
@@ -159,6 +165,9 @@ take_method(struct dc_config *c)
 	DC_TRY(dc_config_method(c, o.method, !strcmp(o.as, "released")));
 	if (o.weights)
 		DC_TRY(take_weights(c));
+	for (int t = 0; t < DC_TERMS; t++)
+		DC_CHECK(c->weight[t] == 0 || dc_loss_has(o.method, t), "--weights: method %s has no term %s", o.method,
+		    dc_term_names[t]);
 	if (o.freeze)
 		DC_TRY(dc_config_freeze(o.freeze, &c->freeze));
 	if (o.scale)
@@ -168,6 +177,10 @@ take_method(struct dc_config *c)
 	c->nns_after = o.nns_after ? o.nns_after : c->nns_after;
 	c->simsiam_width = o.simsiam_width ? (int)o.simsiam_width : c->simsiam_width;
 	c->simsiam_hidden = o.simsiam_hidden ? (int)o.simsiam_hidden : c->simsiam_hidden;
+	c->simclr_width = o.simclr_width ? (int)o.simclr_width : c->simclr_width;
+	c->simclr_hidden = o.simclr_hidden ? (int)o.simclr_hidden : c->simclr_hidden;
+	c->filip_width = o.filip_width ? (int)o.filip_width : c->filip_width;
+	c->filip_top = o.filip_top >= 0 ? (int)o.filip_top : c->filip_top;
 	dc_config_views(c);
 	return 0;
 }
@@ -328,7 +341,7 @@ take_model(struct dc_state *s, const struct dc_model *m)
 	char *state = dc_xasprintf("%s/state.safetensors", m->dir);
 
 	for (int i = 0; i < s->n; i++)
-		if (!s->t[i].p.head)
+		if (!s->t[i].p.head && dc_st_find(&m->st, s->t[i].p.name)) /* a logit_bias may be new */
 			memcpy(s->t[i].w, dc_st_find(&m->st, s->t[i].p.name)->data, s->t[i].p.n * sizeof(float));
 	if (m->format == DC_FORMAT_DECLIP) {
 		take_released(s, m);
@@ -424,8 +437,7 @@ tell(const struct dc_state *s)
 	for (int i = 0; i < s->n; i++) {
 		const struct dc_param *p = &s->t[i].p;
 
-		if (!p->stat)
-			*(p->head ? &heads : p->image ? &image : &text) += p->n;
+		*(p->head ? &heads : p->image ? &image : &text) += p->n;
 	}
 	dc_warn("%s, as %s: %zu parameters in the image tower, %zu in the text tower, %zu in the heads", s->c.method,
 	    s->c.released ? "released" : "the paper", image, text, heads);

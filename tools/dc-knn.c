@@ -9,6 +9,7 @@
 #include "base/opts.h"
 #include "data/imgwrite.h"
 #include "data/sheet.h"
+#include "loss/loss.h"
 #include "nn/blas.h"
 #include "peek/nearest.h"
 #include "score/knn.h"
@@ -24,7 +25,7 @@ static struct opts {
 	double temperature;
 	int64_t list, rows, columns;
 	struct ks ks;
-	int tsv, verbose;
+	int self, softmax, tsv, verbose;
 } o = { .base_features = "image_features.0", .query_features = "image_features.0", .temperature = 0.07, .rows = 8,
 	.columns = 6, .ks = { { 1, 5, 10, 20, 100, 200 }, 6 } };
 
@@ -52,6 +53,8 @@ static const struct dc_opt options[] = {
 	DC_OPT_CALL("k", 'k', opt_k, &o.ks, "LIST", "how many neighbours vote [those of 1,5,10,20,100,200 that there are]"),
 	DC_OPT_DOUBLE("temperature", 0, &o.temperature, 1e-6, 1e6, "T", "of the weighted vote, exp(cosine / T)"),
 	DC_OPT_INT("list", 'l', &o.list, 1, 1 << 20, "K", "print the K nearest of each query instead, tab-separated"),
+	DC_OPT_FLAG("self", 0, &o.self, "with --query: a row with the query's id can be its neighbour"),
+	DC_OPT_FLAG("softmax", 0, &o.softmax, "with --list: also the probability, softmax of logit_scale's scale times the cosines"),
 	DC_OPT_STR("show", 0, &o.show, "FILE", "draw queries and their nearest, as PNG or JPEG"),
 	DC_OPT_STR("images", 0, &o.images, "FILE", "a stream of samples with the pictures for --show"),
 	DC_OPT_INT("rows", 0, &o.rows, 1, 256, "N", "queries on the sheet, evenly from all"),
@@ -163,7 +166,7 @@ find_by_id(struct knn *s)
 static void
 find_selves(struct knn *s)
 {
-	if (o.query && (strcmp(o.base_features, o.query_features) || !s->base.id.n || !s->query->id.n))
+	if (o.query && (o.self || strcmp(o.base_features, o.query_features) || !s->base.id.n || !s->query->id.n))
 		return;
 	s->not = dc_xcalloc((size_t)s->query->x.n, sizeof *s->not);
 	for (int64_t i = 0; !o.query && i < s->base.x.n; i++)
@@ -197,6 +200,8 @@ choose_k(struct knn *s, int voting)
 	o.columns = o.columns < most ? o.columns : most;
 	o.rows = o.rows < s->query->x.n ? o.rows : s->query->x.n;
 	s->k = o.list;
+	if (o.softmax)
+		s->k = most;
 	if (o.show && o.columns > s->k)
 		s->k = o.columns;
 	for (int i = 0; voting && i < o.ks.n; i++)
@@ -226,18 +231,48 @@ name_of(const struct dc_set *s, const struct dc_lines *names, int64_t row)
 	return names->n ? names->line[row] : s->key ? s->key[row] : "";
 }
 
+/* s of p_i = exp(s cosine_i) / sum_j exp(s cosine_j), as the model was trained */
+static double
+scale_of(const struct knn *s)
+{
+	const double base = s->base.logit_scale, query = s->query->logit_scale;
+
+	if (isnan(base) && isnan(query))
+		dc_die("--softmax: neither %s nor %s has a logit_scale", s->base.name, s->query->name);
+	if (!isnan(base) && !isnan(query) && base != query)
+		dc_die("--softmax: %s and %s are of different models: their logit_scale is %g and %g", s->base.name, s->query->name,
+		    base, query);
+	return dc_logit_scale(isnan(base) ? query : base, NULL);
+}
+
+static double
+sum_of(const struct knn *s, int64_t q, double scale)
+{
+	double sum = 0;
+
+	for (int64_t i = 0; i < s->k; i++)
+		sum += exp(scale * (s->near[q * s->k + i].cosine - s->near[q * s->k].cosine));
+	return sum;
+}
+
 static void
 print_list(const struct knn *s)
 {
-	printf("query\tquery_name\trank\tcosine\trow\tname\tlabel\n");
+	const double scale = o.softmax ? scale_of(s) : 0;
+
+	printf("query\tquery_name\trank\tcosine\trow\tname\tlabel%s\n", o.softmax ? "\tprobability" : "");
 	for (int64_t q = 0; q < s->query->x.n; q++) {
+		const double sum = o.softmax ? sum_of(s, q, scale) : 0;
 		for (int64_t i = 0; i < o.list; i++) {
 			const struct dc_near *x = &s->near[q * s->k + i];
 			printf("%lld", (long long)q);
 			put_field(name_of(s->query, &s->query_names, q));
 			printf("\t%lld\t%.6f\t%lld", (long long)i + 1, x->cosine, (long long)x->row);
 			put_field(name_of(&s->base, &s->base_names, x->row));
-			printf(s->base.label.p[x->row] < 0 ? "\t\n" : "\t%lld\n", (long long)s->base.label.p[x->row]);
+			printf(s->base.label.p[x->row] < 0 ? "\t" : "\t%lld", (long long)s->base.label.p[x->row]);
+			if (o.softmax)
+				printf("\t%.6f", exp(scale * (x->cosine - s->near[q * s->k].cosine)) / sum);
+			putchar('\n');
 		}
 	}
 }
@@ -387,8 +422,12 @@ check_opts(void)
 		dc_die_usage("--base FILE is needed");
 	if (!o.query && dc_opts_given("query-features"))
 		dc_die_usage("--query-features needs --query");
+	if (!o.query && o.self)
+		dc_die_usage("--self needs --query");
 	if (!o.query && o.query_names)
 		dc_die_usage("--query-names needs --query");
+	if (o.softmax && !o.list)
+		dc_die_usage("--softmax needs --list");
 	if (!o.show != !o.images)
 		dc_die_usage("--show FILE and --images FILE belong together");
 	if (o.show && dc_image_format_of_name(o.show, &ignored) < 0)

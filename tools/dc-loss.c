@@ -12,18 +12,22 @@
 static struct opts {
 	const char *method, *as;
 	double weight[DC_TERMS], lo, hi;
-	int64_t queue, nns_after, rows;
+	int64_t queue, nns_after, rows, filip_top;
 	int list, verbose;
 } o;
 
 static const struct dc_opt options[] = {
-	DC_OPT_CHOICE("method", 'm', &o.method, "clip|declip", "which terms there are"),
+	DC_OPT_CHOICE("method", 'm', &o.method, DC_METHODS, "which terms there are"),
 	DC_OPT_CHOICE("as", 0, &o.as, "paper|released", "whose reading of DeCLIP"),
 	DC_OPT_DOUBLE("clip", 0, &o.weight[DC_TERM_CLIP], 0, 1e6, "W", "weight of the contrastive term"),
 	DC_OPT_DOUBLE("mvs", 0, &o.weight[DC_TERM_MVS], 0, 1e6, "W", "weight of multi-view supervision"),
 	DC_OPT_DOUBLE("simsiam", 0, &o.weight[DC_TERM_SIMSIAM], 0, 1e6, "W", "weight of image self-supervision"),
 	DC_OPT_DOUBLE("mlm", 0, &o.weight[DC_TERM_MLM], 0, 1e6, "W", "weight of text self-supervision"),
 	DC_OPT_DOUBLE("nns", 0, &o.weight[DC_TERM_NNS], 0, 1e6, "W", "weight of nearest-neighbour supervision"),
+	DC_OPT_DOUBLE("simclr", 0, &o.weight[DC_TERM_SIMCLR], 0, 1e6, "W", "weight of SLIP's SimCLR"),
+	DC_OPT_DOUBLE("filip", 0, &o.weight[DC_TERM_FILIP], 0, 1e6, "W", "weight of FILIP's token-wise term"),
+	DC_OPT_DOUBLE("siglip", 0, &o.weight[DC_TERM_SIGLIP], 0, 1e6, "W", "weight of SigLIP's sigmoid term"),
+	DC_OPT_INT("filip-top", 0, &o.filip_top, 0, 65536, "N", "candidates among a sample's tokens; 0: all [as released 16]"),
 	DC_OPT_INT("queue", 0, &o.queue, 1, 1 << 28, "N", "rows in the nearest-neighbour queue"),
 	DC_OPT_INT("nns-after", 0, &o.nns_after, 1, 1 << 28, "N",
 	    "nns waits for so many rows in the queue (default: 4 batches, at least 1024)"),
@@ -38,19 +42,24 @@ static const struct dc_opt options[] = {
 /* A matrix that grows and is used again. */
 struct matrix { dc_real *p; size_t cap; int64_t rows, cols; };
 
-/* The tensors of a features frame, in the order of `key`. */
-enum { I1, I2, T1, T2, Z1, Z2, P1, P2, NLL, INPUTS };
+/* The tensors of a features frame, in the order of `key`: rows of samples as far as NLL. Those of the same group have
+ * equally many columns; FILIP's image tokens are rows of [tokens, width]. */
+enum { I1, I2, T1, T2, Z1, Z2, P1, P2, S1, S2, FI, NLL, FT, INPUTS };
 static const char *const key[INPUTS] = {
 	"image_features.0", "image_features.1", "text_features.0", "text_features.1",
-	"simsiam_z.0", "simsiam_z.1", "simsiam_p.0", "simsiam_p.1", "mlm_nll"
+	"simsiam_z.0", "simsiam_z.1", "simsiam_p.0", "simsiam_p.1", "simclr_z.1", "simclr_z.2", "filip_image", "mlm_nll",
+	"filip_text"
 };
+static const int group[NLL] = { I1, I1, I1, I1, Z1, Z1, Z1, Z1, S1, S1, FI };
 
 struct loss {
 	struct dc_config c;
 	int has_state, wanted[INPUTS];
 	struct dc_nn_queue q;
 	struct matrix in[INPUTS], d[INPUTS];   /* a whole batch; the gradients */
-	double logit_scale;
+	int32_t *filip_off; size_t cap_off;    /* [N+1] first row of each caption in filip_text */
+	int64_t tokens, filip_width;           /* of an image */
+	double logit_scale, filip_logit_scale, logit_bias;
 	int64_t part, parts;                   /* next part of the batch under way; 0, 0 between batches */
 	uint64_t step;
 	int64_t position; int has_position;
@@ -94,6 +103,7 @@ config_from_options(struct dc_config *c)
 	if (c->weight[DC_TERM_CLIP] < 0)
 		dc_die_usage("the other terms' weights leave %g for clip: give --clip", c->weight[DC_TERM_CLIP]);
 	c->queue = dc_opts_given("queue") ? o.queue : c->queue;
+	c->filip_top = dc_opts_given("filip-top") ? (int)o.filip_top : c->filip_top;
 	c->nns_after = o.nns_after;
 	c->logit_scale_min = dc_opts_given("logit-scale-min") ? o.lo : c->logit_scale_min;
 	c->logit_scale_max = dc_opts_given("logit-scale-max") ? o.hi : c->logit_scale_max;
@@ -122,6 +132,8 @@ check_options(const struct dc_config *c)
 	for (int t = 0; t < DC_TERMS; t++)
 		DC_TRY(agrees(dc_term_names[t], o.weight[t], c->weight[t]));
 	DC_TRY(agrees("queue", (double)o.queue, (double)c->queue));
+	if (c->weight[DC_TERM_FILIP] > 0)
+		DC_TRY(agrees("filip-top", (double)o.filip_top, c->filip_top));
 	DC_TRY(agrees("nns-after", (double)o.nns_after, (double)c->nns_after));
 	DC_TRY(agrees("logit-scale-min", o.lo, c->logit_scale_min));
 	return agrees("logit-scale-max", o.hi, c->logit_scale_max);
@@ -133,10 +145,12 @@ choose_inputs(struct loss *s)
 	const double *w = s->c.weight;
 
 	s->wanted[I1] = s->wanted[T1] = 1;
-	s->wanted[I2] = s->c.image_views > 1;
+	s->wanted[I2] = dc_config_feature_views(&s->c) > 1;
 	s->wanted[T2] = s->c.caption_views > 1;
 	s->wanted[Z1] = s->wanted[Z2] = s->wanted[P1] = s->wanted[P2] = w[DC_TERM_SIMSIAM] > 0;
 	s->wanted[NLL] = w[DC_TERM_MLM] > 0;
+	s->wanted[S1] = s->wanted[S2] = w[DC_TERM_SIMCLR] > 0;
+	s->wanted[FI] = s->wanted[FT] = w[DC_TERM_FILIP] > 0;
 }
 
 static int
@@ -214,35 +228,95 @@ append(struct matrix *m, struct dc_frame *f, int k, const struct dc_tensor *t)
 	return 0;
 }
 
+static int64_t
+rows_of(const struct dc_tensor *t)
+{
+	return t->ndim > 0 ? t->shape[0] : 0;
+}
+
+/* [n, tokens, width] as rows of tokens x width */
+static int
+take_image_tokens(struct loss *s, struct dc_frame *f, struct dc_tensor *t)
+{
+	DC_TRY(dc_frame_tensor(f, key[FI], DC_REAL_TYPE, 3, t));
+	if (t->n && (t->shape[1] < 1 || t->shape[2] < 1 || t->shape[1] > 1 << 20 || t->shape[2] > 1 << 20))
+		return dc_frame_err(f, "%s is [%lld,%lld,%lld]", key[FI], (long long)t->shape[0], (long long)t->shape[1],
+		    (long long)t->shape[2]);
+	if (t->n && s->in[FI].rows && (t->shape[1] != s->tokens || t->shape[2] != s->filip_width))
+		return dc_frame_err(f, "%s: other tokens than in the parts before", key[FI]);
+	if (t->n) {
+		s->tokens = t->shape[1];
+		s->filip_width = t->shape[2];
+	}
+	t->shape[1] = t->shape[1] * t->shape[2];
+	t->ndim = 2;
+	return 0;
+}
+
 /* One tensor of a part. The heads' are not there where a batch is too small for a batch norm, and the numbers that are
  * not per sample come with the first part; whether all is there in the end, check_whole() says. */
 static int
 take_input(struct loss *s, struct dc_frame *f, int k, const struct dc_tensor *like)
 {
+	const int towers = k < Z1, heads = k >= Z1 && k <= S2;
 	struct dc_tensor t;
 
-	if (!dc_frame_get(f, key[k]) && ((k >= Z1 && k <= P2 && like->shape[0] < 2) || (k == NLL && s->part > 0)))
+	if (!dc_frame_get(f, key[k]) && ((heads && like->shape[0] < 2) || (k == NLL && s->part > 0)))
 		return 0;
-	DC_TRY(dc_frame_tensor(f, key[k], DC_REAL_TYPE, k == NLL ? 1 : 2, &t));
+	if (k == FI)
+		DC_TRY(take_image_tokens(s, f, &t));
+	else
+		DC_TRY(dc_frame_tensor(f, key[k], DC_REAL_TYPE, k == NLL ? 1 : 2, &t));
 	if (!t.data && t.n)
 		return dc_frame_err(f, "%s: by reference, must be by value", key[k]);
-	if (k != NLL && (t.shape[0] != like->shape[0] || (t.n && k < Z1 && t.shape[1] != like->shape[1])))
+	if (k < NLL && (t.shape[0] != like->shape[0] || (t.n && towers && t.shape[1] != like->shape[1])))
 		return dc_frame_err(f, "%s is [%lld,%lld], wanted [%lld,%lld]", key[k], (long long)t.shape[0],
-		    (long long)t.shape[1], (long long)like->shape[0], (long long)(k < Z1 ? like->shape[1] : t.shape[1]));
-	if (t.ndim == 2 && t.shape[0] > 0 && (t.shape[1] < 1 || t.shape[1] > 1 << 20))
+		    (long long)t.shape[1], (long long)like->shape[0], (long long)(towers ? like->shape[1] : t.shape[1]));
+	if (t.ndim == 2 && t.shape[0] > 0 && (t.shape[1] < 1 || t.shape[1] > (k == FI ? 1 << 30 : 1 << 20)))
 		return dc_frame_err(f, "%s has %lld columns", key[k], (long long)t.shape[1]);
 	return append(&s->in[k], f, k, &t);
+}
+
+/* filip_off i32 [n+1], from 0 to the rows of this part's filip_text; had, base: samples and rows of the parts before */
+static int
+take_offsets(struct loss *s, struct dc_frame *f, int64_t had, int64_t base, int64_t n)
+{
+	const int64_t rows = s->in[FT].rows - base;
+	const int32_t *off;
+	struct dc_tensor t;
+
+	DC_TRY(dc_frame_tensor(f, "filip_off", DC_I32, 1, &t));
+	if (rows_of(&t) != n + 1 || !t.data)
+		return dc_frame_err(f, "filip_off has %lld numbers, wanted %lld", (long long)rows_of(&t), (long long)(n + 1));
+	off = t.data;
+	for (int64_t i = 0; i <= n; i++)
+		if (off[i] < (i ? off[i - 1] : 0) || off[i] > rows || (i == 0 && off[i]) || (i == n && off[i] != rows))
+			return dc_frame_err(f, "filip_off does not go from 0 to the %lld rows of filip_text", (long long)rows);
+	if (base + rows > INT32_MAX)
+		return dc_frame_err(f, "more than %d words in a batch", INT32_MAX);
+	if ((size_t)(had + n + 1) > s->cap_off)
+		s->filip_off = dc_xrealloc(s->filip_off, s->cap_off = 2 * (size_t)(had + n + 1), sizeof *s->filip_off);
+	for (int64_t i = 0; i <= n; i++)
+		s->filip_off[had + i] = (int32_t)(base + off[i]);
+	return 0;
 }
 
 static int
 take_part(struct loss *s, struct dc_frame *f)
 {
+	const int64_t had = s->in[I1].rows, base = s->in[FT].rows;
 	struct dc_tensor first;
 
 	DC_TRY(dc_frame_tensor(f, key[I1], DC_REAL_TYPE, 2, &first));
 	for (int k = 0; k < INPUTS; k++)
 		if (s->wanted[k])
 			DC_TRY(take_input(s, f, k, &first));
+	if (s->wanted[FT]) {
+		DC_TRY(take_offsets(s, f, had, base, first.shape[0]));
+		DC_TRY(dc_frame_double(f, "filip_logit_scale", &s->filip_logit_scale));
+	}
+	if (s->c.weight[DC_TERM_SIGLIP] > 0)
+		DC_TRY(dc_frame_double(f, "logit_bias", &s->logit_bias));
 	if (s->in[I1].rows > 1 << 24)
 		return dc_frame_err(f, "a batch of more than %d samples", 1 << 24);
 	return dc_frame_double(f, "logit_scale", &s->logit_scale);
@@ -252,11 +326,14 @@ static int
 check_whole(const struct loss *s, struct dc_frame *f)
 {
 	for (int k = 0; k < NLL; k++) {
-		const struct matrix *m = &s->in[k], *like = &s->in[k < Z1 ? I1 : Z1];
+		const struct matrix *m = &s->in[k], *like = &s->in[group[k]];
 		if (s->wanted[k] && (m->rows != s->in[I1].rows || m->cols != like->cols))
 			return dc_frame_err(f, "%s is [%lld,%lld] in all, wanted [%lld,%lld]", key[k], (long long)m->rows,
 			    (long long)m->cols, (long long)s->in[I1].rows, (long long)like->cols);
 	}
+	if (s->wanted[FT] && s->in[FT].rows && s->in[FT].cols != s->filip_width)
+		return dc_frame_err(f, "%s has %lld columns, %s %lld", key[FT], (long long)s->in[FT].cols, key[FI],
+		    (long long)s->filip_width);
 	return 0;
 }
 
@@ -310,13 +387,17 @@ put_rows(struct dc_body *b, const char *name, const dc_real *p, int64_t from, in
 }
 
 static void
-put_values(struct dc_body *b, const struct dc_loss_out *r)
+put_values(const struct loss *s, struct dc_body *b, const struct dc_loss_out *r)
 {
 	size_t n = 1;
 
 	for (int t = 0; t < DC_TERMS; t++)
 		n += r->active[t] != 0;
 	dc_put_double(b, "logit_scale", r->d_logit_scale);
+	if (s->wanted[FT])
+		dc_put_double(b, "filip_logit_scale", r->d_filip_logit_scale);
+	if (s->c.weight[DC_TERM_SIGLIP] > 0)
+		dc_put_double(b, "logit_bias", r->d_logit_bias);
 	dc_put_map(b, "loss", n);
 	for (int t = 0; t < DC_TERMS; t++)
 		if (r->active[t])
@@ -327,21 +408,36 @@ put_values(struct dc_body *b, const struct dc_loss_out *r)
 	dc_put_double(b, "t2i", r->accuracy_t2i);
 }
 
+/* FILIP's tokens of the samples [from, to). */
+static void
+put_tokens(struct loss *s, int64_t from, int64_t to)
+{
+	const int64_t image = s->tokens * s->filip_width, word = s->filip_off[from], words = s->filip_off[to] - word;
+
+	dc_put_data(&s->b, key[FI], DC_REAL_TYPE, 3, (int64_t[]){ to - from, s->tokens, s->filip_width },
+	    s->d[FI].p + from * image);
+	dc_put_data(&s->b, key[FT], DC_REAL_TYPE, 2, (int64_t[]){ words, s->filip_width }, s->d[FT].p + word * s->filip_width);
+}
+
 /* Part i of n: its share of the rows of every gradient and of nn_enqueue; with the first, what is not per sample. */
 static int
 write_part(struct loss *s, const struct dc_loss_out *r, int64_t i, int64_t n, struct dc_out *out)
 {
-	for (int k = 0; k < NLL; k++) {
+	const int64_t N = s->in[I1].rows;
+
+	for (int k = 0; k < FI; k++) {
 		const struct matrix *m = &s->d[k];
 		if (s->wanted[k] && k != Z1 && k != Z2)
 			put_rows(&s->b, key[k], m->p, m->rows * i / n, m->rows * (i + 1) / n, m->cols);
 	}
+	if (s->wanted[FI])
+		put_tokens(s, N * i / n, N * (i + 1) / n);
 	if (r->nn_enqueue)
 		put_rows(&s->b, "nn_enqueue", r->nn_enqueue, r->n_enqueue * i / n, r->n_enqueue * (i + 1) / n, s->q.D);
 	if (i == 0 && s->wanted[NLL])
 		dc_put_data(&s->b, key[NLL], DC_REAL_TYPE, 1, &s->d[NLL].rows, s->d[NLL].p);
 	if (i == 0)
-		put_values(&s->b, r);
+		put_values(s, &s->b, r);
 	if (s->has_position)
 		dc_put_int(&s->b, "position", s->position);
 	if (n > 1)
@@ -356,6 +452,7 @@ rows_per_frame(const struct loss *s)
 
 	for (int k = 0; k < NLL; k++)
 		bytes += s->wanted[k] ? s->in[k].rows * s->in[k].cols * (int64_t)sizeof(dc_real) : 0;
+	bytes += s->wanted[FT] ? s->in[FT].rows * s->in[FT].cols * (int64_t)sizeof(dc_real) : 0;
 	bytes = (bytes + 2 * N * s->q.D * (int64_t)sizeof(dc_real)) / N + 1;
 	return o.rows ? o.rows : bytes < 1 << 29 ? (1 << 29) / bytes : 1;
 }
@@ -390,10 +487,17 @@ wire(struct loss *s, struct dc_loss_in *in, struct dc_loss_out *r)
 		in->text_features[v] = input(s, T1 + v);
 		in->simsiam_z[v] = input(s, Z1 + v);
 		in->simsiam_p[v] = input(s, P1 + v);
+		in->simclr_z[v] = input(s, S1 + v);
+		r->d_simclr_z[v] = s->d[S1 + v].p;
 		r->d_image_features[v] = s->d[I1 + v].p;
 		r->d_text_features[v] = s->d[T1 + v].p;
 		r->d_simsiam_p[v] = s->d[P1 + v].p;
 	}
+	in->filip_image = input(s, FI);
+	in->filip_text = input(s, FT);
+	in->filip_off = s->filip_off;
+	r->d_filip_image = s->d[FI].p;
+	r->d_filip_text = s->d[FT].p;
 	in->mlm_nll = input(s, NLL);
 	r->d_mlm_nll = s->d[NLL].p;
 }
@@ -416,13 +520,20 @@ warn_not_finite(const struct loss *s, const struct dc_loss_out *r)
 	char terms[200] = "";
 	size_t n = 0;
 
-	if (isfinite(r->total) && isfinite(r->d_logit_scale))
+	if (isfinite(r->total + r->d_logit_scale + r->d_filip_logit_scale + r->d_logit_bias))
 		return;
 	for (int t = 0; t < DC_TERMS; t++)
 		if (r->active[t] && n < sizeof terms)
 			n += snprintf(terms + n, sizeof terms - n, ", %s %g", dc_term_names[t], r->value[t]);
 	dc_warn("step %llu: the loss is not finite: total %g%s, d(logit_scale) %g", (unsigned long long)s->step, r->total,
 	    terms, r->d_logit_scale);
+}
+
+/* A scale within its limits. */
+static double
+limited(const struct loss *s, double logit_scale)
+{
+	return isnan(logit_scale) ? NAN : fmin(fmax(logit_scale, s->c.logit_scale_min), s->c.logit_scale_max);
 }
 
 static int
@@ -447,9 +558,12 @@ on_features(void *arg, struct dc_frame *f, struct dc_out *out)
 	in.D = (int)s->in[I1].cols;
 	in.Z = (int)s->in[Z1].cols;
 	in.M = s->in[NLL].rows;
-	in.logit_scale = fmin(fmax(s->logit_scale, s->c.logit_scale_min), s->c.logit_scale_max);
-	if (isnan(s->logit_scale))
-		in.logit_scale = NAN;
+	in.S = (int)s->in[S1].cols;
+	in.G = (int)s->tokens;
+	in.F = (int)s->filip_width;
+	in.logit_scale = limited(s, s->logit_scale);
+	in.filip_logit_scale = limited(s, s->filip_logit_scale);
+	in.logit_bias = s->logit_bias;
 	wire(s, &in, &r);
 	if (dc_loss_compute(&s->c, &in, &s->q, &r, s->w) < 0)
 		return dc_frame_err(f, "%s", dc_err());
@@ -512,6 +626,7 @@ free_all(struct loss *s)
 		free(s->d[k].p);
 	}
 	free(s->q.rows);
+	free(s->filip_off);
 	dc_body_free(&s->b);
 	dc_loss_work_free(s->w);
 }

@@ -26,6 +26,18 @@ dc_tiles_init(struct dc_tiles *t, int rows, int cols)
 }
 
 static void
+room_d(struct dc_tiles *t, size_t D)
+{
+	if (D <= t->cap_d)
+		return;
+	free(t->ta);
+	free(t->tb);
+	t->cap_d = D;
+	t->ta = dc_xaligned(t->rows * D, sizeof *t->ta);
+	t->tb = dc_xaligned(t->cols * D, sizeof *t->tb);
+}
+
+static void
 free_rows(struct dc_tiles *t)
 {
 	free(t->a);
@@ -37,8 +49,9 @@ free_rows(struct dc_tiles *t)
 }
 
 void
-dc_tiles_room(struct dc_tiles *t, int N)
+dc_tiles_room(struct dc_tiles *t, int N, int D)
 {
+	room_d(t, D);
 	if ((size_t)N <= t->cap)
 		return;
 	free_rows(t);
@@ -55,38 +68,55 @@ void
 dc_tiles_free(struct dc_tiles *t)
 {
 	free_rows(t);
+	free(t->ta);
+	free(t->tb);
 	free(t->l);
 }
 
-/* l_ij = s <a_i, b_j> */
+void
+dc_rows_make(double *u, const struct dc_rows *s, int first, int n, int D)
+{
+	#pragma omp parallel for if ((size_t)n * D > DC_PARALLEL)
+	for (int i = 0; i < n; i++) {
+		const int64_t at = s->at ? s->at[first + i] : first + i;
+		const double r = s->r ? s->r[at] : 1;
+		const dc_real *x = s->x + at * D;
+		for (int d = 0; d < D; d++)
+			u[(size_t)i * D + d] = r * x[d];
+	}
+}
+
+/* l_ij = s <a_i, b_j>; the rows of b, and at the first column those of a, are made first */
 static void
 tile_logits(struct dc_tiles *t, const struct dc_contrast *p, const struct tile *x)
 {
-	dc_gemm(0, 1, x->n_i, x->n_j, p->D, (dc_real)p->scale, p->a + (size_t)x->i0 * p->D, p->D,
-	    p->b + (size_t)x->j0 * p->D, p->D, 0, t->l, x->n_j);
+	if (x->j0 == 0)
+		dc_rows_make(t->ta, &p->a, x->i0, x->n_i, p->D);
+	dc_rows_make(t->tb, &p->b, x->j0, x->n_j, p->D);
+	dc_gemm64(0, 1, x->n_i, x->n_j, p->D, p->scale, t->ta, p->D, t->tb, p->D, 0, t->l, x->n_j);
 }
 
 /* max' = max(max, l);  sum' = sum exp(max - max') + sum_j exp(l_j - max') */
-static void
-row_add(struct dc_lse *s, const dc_real *l, int n, int64_t first)
+void
+dc_lse_add(struct dc_lse *s, const double *l, int n, int64_t first)
 {
 	const dc_real was = s->max;
 	double sum = 0;
 
 	for (int j = 0; j < n; j++) {
-		if (l[j] > s->max) {
-			s->max = l[j];
+		if ((dc_real)l[j] > s->max) {
+			s->max = (dc_real)l[j];
 			s->arg = first + j;
 		}
 	}
 	for (int j = 0; j < n; j++)
-		sum += dc_vexp(l[j] - s->max);
+		sum += dc_exp_far(l[j] - (double)s->max);
 	s->sum = (s->sum > 0 ? s->sum * exp((double)was - s->max) : s->sum) + sum;   /* NaN stays */
 }
 
 /* The same down n_c columns at once; l points to the first column's first row. */
 static void
-columns_add(struct dc_lse *s, const dc_real *l, int n_c, const struct tile *x)
+columns_add(struct dc_lse *s, const double *l, int n_c, const struct tile *x)
 {
 	dc_real was[COLUMNS];
 	double sum[COLUMNS] = { 0 };
@@ -94,17 +124,17 @@ columns_add(struct dc_lse *s, const dc_real *l, int n_c, const struct tile *x)
 	for (int c = 0; c < n_c; c++)
 		was[c] = s[c].max;
 	for (int i = 0; i < x->n_i; i++) {
-		const dc_real *l_i = l + (size_t)i * x->n_j;
+		const double *l_i = l + (size_t)i * x->n_j;
 		for (int c = 0; c < n_c; c++) {
-			if (l_i[c] > s[c].max) {
-				s[c].max = l_i[c];
+			if ((dc_real)l_i[c] > s[c].max) {
+				s[c].max = (dc_real)l_i[c];
 				s[c].arg = x->i0 + i;
 			}
 		}
 	}
 	for (int i = 0; i < x->n_i; i++)
 		for (int c = 0; c < n_c; c++)
-			sum[c] += dc_vexp(l[(size_t)i * x->n_j + c] - s[c].max);
+			sum[c] += dc_exp_far(l[(size_t)i * x->n_j + c] - (double)s[c].max);
 	for (int c = 0; c < n_c; c++)
 		s[c].sum = (s[c].sum > 0 ? s[c].sum * exp((double)was[c] - s[c].max) : s[c].sum) + sum[c];
 }
@@ -115,9 +145,9 @@ forward_tile(struct dc_tiles *t, const struct dc_contrast *p, const struct tile 
 	tile_logits(t, p, x);
 	#pragma omp parallel for if (x->n_i * x->n_j > DC_PARALLEL)
 	for (int i = 0; i < x->n_i; i++) {
-		const dc_real *l = t->l + (size_t)i * x->n_j;
+		const double *l = t->l + (size_t)i * x->n_j;
 		const int own = x->i0 + i - x->j0;
-		row_add(&t->a[x->i0 + i], l, x->n_j, x->j0);
+		dc_lse_add(&t->a[x->i0 + i], l, x->n_j, x->j0);
 		if (own >= 0 && own < x->n_j)
 			t->own[x->i0 + i] = l[own];
 	}
@@ -135,12 +165,12 @@ finish_forward(struct dc_tiles *t, const struct dc_contrast *p, struct dc_contra
 	for (int n = 0; n < p->N; n++) {
 		a += t->a[n].max - t->own[n] + log(t->a[n].sum);
 		r->right_a += t->a[n].arg == n;
-		t->ra[n] = (dc_real)(1 / t->a[n].sum);
+		t->ra[n] = 1 / t->a[n].sum;
 		if (!p->both)
 			continue;
 		b += t->b[n].max - t->own[n] + log(t->b[n].sum);
 		r->right_b += t->b[n].arg == n;
-		t->rb[n] = (dc_real)(1 / t->b[n].sum);
+		t->rb[n] = 1 / t->b[n].sum;
 	}
 	r->value = (p->both ? (a + b) / 2 : a) / p->N;
 	r->right_a /= p->N;
@@ -152,18 +182,17 @@ finish_forward(struct dc_tiles *t, const struct dc_contrast *p, struct dc_contra
  *	dL/ds = sum_ij g_ij l_ij / s,  summed as p_ij (l_ij - l_ii) and q_ij (l_ij - l_jj): nothing large cancels
  * g takes the place of l; returns the row's part of s dL/ds. */
 static double
-gradient_row(const struct dc_tiles *t, const struct dc_contrast *p, dc_real *l, int i, const struct tile *x, dc_real w)
+gradient_row(const struct dc_tiles *t, const struct dc_contrast *p, double *l, int i, const struct tile *x, double w)
 {
-	const dc_real max = t->a[i].max, r = t->ra[i];
-	const double own = t->own[i];
+	const double max = t->a[i].max, r = t->ra[i], own = t->own[i];
 	const int at = i - x->j0;
 	double ds = 0;
 
 	for (int j = 0; j < x->n_j; j++) {
-		dc_real g = w * r * dc_vexp(l[j] - max);
+		double g = w * r * dc_exp_far(l[j] - max);
 		ds += g * (l[j] - own);
 		if (p->both) {
-			dc_real q = w * t->rb[x->j0 + j] * dc_vexp(l[j] - t->b[x->j0 + j].max);
+			double q = w * t->rb[x->j0 + j] * dc_exp_far(l[j] - (double)t->b[x->j0 + j].max);
 			ds += q * (l[j] - t->own[x->j0 + j]);
 			g += q;
 		}
@@ -175,7 +204,7 @@ gradient_row(const struct dc_tiles *t, const struct dc_contrast *p, dc_real *l, 
 }
 
 static void
-backward_tile(struct dc_tiles *t, const struct dc_contrast *p, const struct tile *x, dc_real w)
+backward_tile(struct dc_tiles *t, const struct dc_contrast *p, const struct tile *x, double w)
 {
 	const size_t D = p->D;
 
@@ -183,22 +212,20 @@ backward_tile(struct dc_tiles *t, const struct dc_contrast *p, const struct tile
 	for (int i = 0; i < x->n_i; i++)
 		t->ds[x->i0 + i] += gradient_row(t, p, t->l + (size_t)i * x->n_j, x->i0 + i, x, w);
 	/* da += s g b,  db += s g^T a */
-	dc_gemm(0, 0, x->n_i, p->D, x->n_j, (dc_real)p->scale, t->l, x->n_j, p->b + x->j0 * D, p->D, 1,
-	    p->da + x->i0 * D, p->D);
+	dc_gemm64(0, 0, x->n_i, p->D, x->n_j, p->scale, t->l, x->n_j, t->tb, p->D, 1, p->da + x->i0 * D, p->D);
 	if (p->db)
-		dc_gemm(1, 0, x->n_j, p->D, x->n_i, (dc_real)p->scale, t->l, x->n_j, p->a + x->i0 * D, p->D, 1,
-		    p->db + x->j0 * D, p->D);
+		dc_gemm64(1, 0, x->n_j, p->D, x->n_i, p->scale, t->l, x->n_j, t->ta, p->D, 1, p->db + x->j0 * D, p->D);
 }
 
 void
 dc_contrastive(struct dc_tiles *t, const struct dc_contrast *p, double weight, struct dc_contrast_result *r)
 {
 	const int one = p->N <= t->rows && p->N <= t->cols;   /* the logits are still there for the backward pass */
-	const dc_real w = (dc_real)(weight / (p->both ? 2.0 * p->N : p->N));
+	const double w = weight / (p->both ? 2.0 * p->N : p->N);
 	struct tile x;
 
 	*r = (struct dc_contrast_result){ 0 };
-	dc_tiles_room(t, p->N);
+	dc_tiles_room(t, p->N, p->D);
 	for (int n = 0; n < p->N; n++) {
 		t->a[n] = t->b[n] = (struct dc_lse){ .max = -INFINITY, .arg = -1 };
 		t->ds[n] = 0;

@@ -16,28 +16,18 @@ dc_loss_work_new(int tile_rows, int tile_cols)
 	struct dc_loss_work *w = dc_xcalloc(1, sizeof *w);
 
 	dc_tiles_init(&w->tiles, tile_rows ? tile_rows : TILE_ROWS, tile_cols ? tile_cols : TILE_COLS);
+	w->late.rows = w->tiles.rows;
+	w->late.cols = w->tiles.cols;
 	return w;
-}
-
-/* Every [N,D] array of the work, one after the other; NULL after the last. */
-static dc_real **
-matrix_at(struct dc_loss_work *w, int i)
-{
-	dc_real **all[] = {
-		&w->unit_image[0], &w->unit_image[1], &w->unit_text[0], &w->unit_text[1],
-		&w->d_unit_image[0], &w->d_unit_image[1], &w->d_unit_text[0], &w->d_unit_text[1],
-		&w->near[0], &w->near[1], NULL
-	};
-	return all[i];
 }
 
 static void
 free_room(struct dc_loss_work *w)
 {
-	for (int i = 0; matrix_at(w, i); i++)
-		free(*matrix_at(w, i));
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 4; i++) {
+		free(w->d_unit[i]);
 		free(w->norm[i]);
+	}
 	free(w->enqueue);
 	free(w->index);
 }
@@ -48,8 +38,33 @@ dc_loss_work_free(struct dc_loss_work *w)
 	if (!w)
 		return;
 	free_room(w);
+	for (int i = 0; i < DC_ROOMS; i++)
+		free(w->room[i]);
+	for (int i = 0; i < DC_INTS; i++)
+		free(w->ints[i]);
+	dc_late_work_free(&w->late);
 	dc_tiles_free(&w->tiles);
 	free(w);
+}
+
+double *
+dc_loss_room(struct dc_loss_work *w, int use, size_t n)
+{
+	if (n >= w->cap_room[use]) {
+		free(w->room[use]);
+		w->room[use] = dc_xaligned(w->cap_room[use] = n + 1, sizeof(double));
+	}
+	return w->room[use];
+}
+
+int32_t *
+dc_loss_ints(struct dc_loss_work *w, int use, size_t n)
+{
+	if (n >= w->cap_ints[use]) {
+		free(w->ints[use]);
+		w->ints[use] = dc_xaligned(w->cap_ints[use] = n + 1, sizeof(int32_t));
+	}
+	return w->ints[use];
 }
 
 static void
@@ -60,10 +75,10 @@ room(struct dc_loss_work *w, size_t N, size_t D)
 	free_room(w);
 	w->cap_n = N > w->cap_n ? N : w->cap_n;
 	w->cap_nd = N * D > w->cap_nd ? N * D : w->cap_nd;
-	for (int i = 0; matrix_at(w, i); i++)
-		*matrix_at(w, i) = dc_xaligned(w->cap_nd, sizeof(dc_real));
-	for (int i = 0; i < 4; i++)
-		w->norm[i] = dc_xaligned(w->cap_n, sizeof(dc_real));
+	for (int i = 0; i < 4; i++) {   /* memory of views that are not there is never touched */
+		w->d_unit[i] = dc_xaligned(w->cap_nd, sizeof(double));
+		w->norm[i] = dc_xaligned(w->cap_n, sizeof(double));
+	}
 	w->enqueue = dc_xaligned(w->cap_nd, 2 * sizeof(dc_real));
 	w->index = dc_xaligned(w->cap_n, sizeof *w->index);
 }
@@ -78,11 +93,20 @@ dc_logit_scale(double logit_scale, double *grad)
 	return scale;
 }
 
+/* As released, slip and filip do not cap it. */
+static double
+scale_of(const struct dc_config *c, double logit_scale)
+{
+	const int free_scale = c->released && (!strcmp(c->method, "slip") || !strcmp(c->method, "filip"));
+
+	return free_scale ? exp(logit_scale) : dc_logit_scale(logit_scale, NULL);
+}
+
 double
 dc_step_pair(struct dc_loss_step *s, int i, int t, double weight, struct dc_contrast_result *r)
 {
 	struct dc_contrast p = {
-		.a = s->unit_image[i], .b = s->unit_text[t], .da = s->d_unit_image[i], .db = s->d_unit_text[t],
+		.a = s->image[i], .b = s->text[t], .da = s->d_image[i], .db = s->d_text[t],
 		.N = s->in->N, .D = s->in->D, .scale = s->scale, .both = 1
 	};
 
@@ -105,21 +129,12 @@ check_term(const struct dc_loss_term *t, const struct dc_config *c, const struct
 }
 
 static int
-has_term(const struct dc_loss_method *m, int term)
-{
-	for (int i = 0; m->terms[i]; i++)
-		if ((int)m->terms[i]->term == term)
-			return 1;
-	return 0;
-}
-
-static int
 check_all(const struct dc_loss_method *m, const struct dc_config *c, const struct dc_loss_in *in,
     const struct dc_nn_queue *q)
 {
 	DC_CHECK(in->N >= 2, "a loss needs at least 2 samples, got %d", in->N);
 	for (int t = 0; t < DC_TERMS; t++)
-		DC_CHECK(c->weight[t] == 0 || has_term(m, t), "method %s has no term %s", m->name, dc_term_names[t]);
+		DC_CHECK(c->weight[t] == 0 || dc_loss_has(m->name, t), "method %s has no term %s", m->name, dc_term_names[t]);
 	for (int i = 0; m->terms[i]; i++)
 		if (i == 0 || c->weight[m->terms[i]->term] != 0)
 			DC_TRY(check_term(m->terms[i], c, in, q));
@@ -128,16 +143,16 @@ check_all(const struct dc_loss_method *m, const struct dc_config *c, const struc
 
 /* --- one step --- */
 
-/* Unit rows of one view, and zeros for their gradient. */
+/* One view's norms, and zeros for the gradient by its unit rows. */
 static void
-begin_view(const dc_real *x, dc_real **unit, dc_real **d_unit, dc_real *u, dc_real *du, dc_real *norm, int N, int D)
+begin_view(struct dc_rows *rows, double **d, struct dc_loss_work *w, int i, const dc_real *x, int N, int D)
 {
-	*unit = x ? u : NULL;
-	*d_unit = x ? du : NULL;
+	*rows = (struct dc_rows){ .x = x, .r = w->norm[i] };
+	*d = x ? w->d_unit[i] : NULL;
 	if (!x)
 		return;
-	dc_unit_forward(u, norm, x, N, D);
-	memset(du, 0, (size_t)N * D * sizeof *du);
+	dc_unit_norms(w->norm[i], x, N, D);
+	memset(*d, 0, (size_t)N * D * sizeof **d);
 }
 
 static void
@@ -148,16 +163,15 @@ begin(struct dc_loss_step *s)
 
 	room(w, in->N, in->D);
 	for (int v = 0; v < 2; v++) {
-		begin_view(in->image_features[v], &s->unit_image[v], &s->d_unit_image[v], w->unit_image[v], w->d_unit_image[v],
-		    w->norm[v], in->N, in->D);
-		begin_view(in->text_features[v], &s->unit_text[v], &s->d_unit_text[v], w->unit_text[v], w->d_unit_text[v],
-		    w->norm[2 + v], in->N, in->D);
+		begin_view(&s->image[v], &s->d_image[v], w, v, in->image_features[v], in->N, in->D);
+		begin_view(&s->text[v], &s->d_text[v], w, 2 + v, in->text_features[v], in->N, in->D);
 		if (s->out->d_simsiam_p[v])
 			memset(s->out->d_simsiam_p[v], 0, (size_t)in->N * in->Z * sizeof(dc_real));
 	}
 	if (s->out->d_mlm_nll)
 		memset(s->out->d_mlm_nll, 0, (size_t)in->M * sizeof(dc_real));
-	s->scale = dc_logit_scale(in->logit_scale, NULL);
+	s->scale = scale_of(s->c, in->logit_scale);
+	s->out->d_filip_logit_scale = s->out->d_logit_bias = 0;
 	s->out->total = 0;
 	s->out->nn_enqueue = NULL;
 	s->out->n_enqueue = 0;
@@ -172,9 +186,9 @@ finish(struct dc_loss_step *s)
 
 	for (int v = 0; v < 2; v++) {
 		if (in->image_features[v])
-			dc_unit_backward(s->out->d_image_features[v], s->d_unit_image[v], s->unit_image[v], s->w->norm[v], in->N, in->D);
+			dc_unit_backward(s->out->d_image_features[v], s->d_image[v], s->image[v].x, s->image[v].r, in->N, in->D);
 		if (in->text_features[v])
-			dc_unit_backward(s->out->d_text_features[v], s->d_unit_text[v], s->unit_text[v], s->w->norm[2 + v], in->N, in->D);
+			dc_unit_backward(s->out->d_text_features[v], s->d_text[v], s->text[v].x, s->text[v].r, in->N, in->D);
 	}
 	dc_logit_scale(in->logit_scale, &ds);
 	if (s->c->released)

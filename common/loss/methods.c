@@ -8,10 +8,20 @@ static const struct dc_loss_term *const clip[] = { &dc_term_clip, NULL };
 static const struct dc_loss_term *const declip[] = {
 	&dc_term_clip, &dc_term_mvs, &dc_term_simsiam, &dc_term_mlm, &dc_term_nns, NULL
 };
+static const struct dc_loss_term *const defilip[] = {
+	&dc_term_clip, &dc_term_mvs, &dc_term_simsiam, &dc_term_mlm, &dc_term_nns, &dc_term_filip, NULL
+};
+static const struct dc_loss_term *const slip[] = { &dc_term_clip, &dc_term_simclr, NULL };
+static const struct dc_loss_term *const filip[] = { &dc_term_clip, &dc_term_filip, NULL };
+static const struct dc_loss_term *const siglip[] = { &dc_term_clip, &dc_term_siglip, NULL };
 
 const struct dc_loss_method dc_loss_methods[] = {
 	{ "clip", "contrastive language-image pre-training", clip },
+	{ "slip", "CLIP and SimCLR on two more views of the image", slip },
+	{ "filip", "fine-grained CLIP: images and captions compared token by token", filip },
 	{ "declip", "data efficient CLIP: self-, multi-view and nearest-neighbour supervision", declip },
+	{ "defilip", "DeCLIP and FILIP together", defilip },
+	{ "siglip", "every pair by itself, with a sigmoid", siglip },
 	{ NULL, NULL, NULL }
 };
 
@@ -31,5 +41,16 @@ dc_loss_method_term(const struct dc_loss_method *m, int i, enum dc_term *term, c
 		return -1;
 	*term = m->terms[i]->term;
 	*what = m->terms[i]->what;
+	return 0;
+}
+
+int
+dc_loss_has(const char *method, int term)
+{
+	const struct dc_loss_method *m = dc_loss_method(method);
+
+	for (int i = 0; m && m->terms[i]; i++)
+		if ((int)m->terms[i]->term == term)
+			return 1;
 	return 0;
 }

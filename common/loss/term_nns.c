@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Nearest-neighbour supervision (DeCLIP, arXiv 2110.05208, sec. 3.2.3): the images also learn from the caption in the
  * queue that is most like their own. */
-#include <string.h>
-
 #include "base/util.h"
 #include "loss/queue.h"
 #include "loss/term.h"
+#include "loss/unit.h"
 
 static int
 check(const struct dc_config *c, const struct dc_loss_in *in, const struct dc_nn_queue *q)
@@ -16,25 +15,29 @@ check(const struct dc_config *c, const struct dc_loss_in *in, const struct dc_nn
 	return 0;
 }
 
-/* T' of text view t: near[t] = the queue's rows most like it */
-static const dc_real *
+/* T' of text view t: the queue's rows most like it, which are unit rows already */
+static struct dc_rows
 neighbours(struct dc_loss_step *s, int t)
 {
-	const size_t D = s->in->D;
-	struct dc_loss_work *w = s->w;
+	const int N = s->in->N, D = s->in->D;
+	struct dc_tiles *tiles = &s->w->tiles;
+	dc_real *unit, *products = (dc_real *)tiles->l;   /* the tile's room serves here too */
 
-	dc_nn_queue_nearest(w->index, s->unit_text[t], s->in->N, s->q, w->tiles.l, w->tiles.rows, w->tiles.cols);
-	for (int n = 0; n < s->in->N; n++)
-		memcpy(w->near[t] + n * D, s->q->rows + w->index[n] * D, D * sizeof(dc_real));
-	return w->near[t];
+	dc_tiles_room(tiles, N, D);
+	unit = (dc_real *)tiles->ta;
+	for (int i = 0; i < N; i += tiles->rows) {
+		const int n = N - i < tiles->rows ? N - i : tiles->rows;
+		dc_unit_rows(unit, s->text[t].x + (size_t)i * D, s->text[t].r + i, n, D);
+		dc_nn_queue_nearest(s->w->index + i, unit, n, s->q, products, tiles->rows, tiles->cols);
+	}
+	return (struct dc_rows){ .x = s->q->rows, .at = s->w->index };
 }
 
 static double
-pair(struct dc_loss_step *s, int i, const dc_real *near, int both, double weight)
+pair(struct dc_loss_step *s, int i, struct dc_rows near, int both, double weight)
 {
 	struct dc_contrast p = {
-		.a = s->unit_image[i], .b = near, .da = s->d_unit_image[i], .N = s->in->N, .D = s->in->D,
-		.scale = s->scale, .both = both
+		.a = s->image[i], .b = near, .da = s->d_image[i], .N = s->in->N, .D = s->in->D, .scale = s->scale, .both = both
 	};
 	struct dc_contrast_result r;
 
@@ -47,7 +50,7 @@ pair(struct dc_loss_step *s, int i, const dc_real *near, int both, double weight
 static double
 value_paper(struct dc_loss_step *s, double weight)
 {
-	const dc_real *near = neighbours(s, 0);
+	const struct dc_rows near = neighbours(s, 0);
 
 	return (pair(s, 0, near, 1, weight / 2) + pair(s, 1, near, 1, weight / 2)) / 2;
 }
@@ -60,7 +63,7 @@ value_released(struct dc_loss_step *s, double weight)
 	double sum = 0;
 
 	for (int t = 0; t < 2; t++) {
-		const dc_real *near = neighbours(s, t);
+		const struct dc_rows near = neighbours(s, t);
 		for (int i = 0; i < 2; i++)
 			sum += pair(s, i, near, 0, weight / 4);
 	}
@@ -73,9 +76,11 @@ push(struct dc_loss_step *s, int t, int64_t n)
 {
 	struct dc_loss_out *out = s->out;
 
-	memcpy(out->nn_enqueue + out->n_enqueue * s->in->D, s->unit_text[t], n * s->in->D * sizeof(dc_real));
+	dc_real *rows = out->nn_enqueue + out->n_enqueue * s->in->D;
+
+	dc_unit_rows(rows, s->text[t].x, s->text[t].r, (int)n, s->in->D);
 	out->n_enqueue += n;
-	dc_nn_queue_push(s->q, s->unit_text[t], n);
+	dc_nn_queue_push(s->q, rows, n);
 }
 
 static double

@@ -6,12 +6,19 @@
 #include "nn/encoder.h"
 #include "nn/layernorm.h"
 #include "nn/mlm.h"
-#include "nn/resnet.h"
+#include "nn/mlp.h"
 #include "nn/simsiam.h"
 #include "nn/text.h"
 #include "nn/vit.h"
 
 enum kind { IMAGE, TEXT, MLM };
+
+/* The words of a part's captions on their way to FILIP's projection. */
+struct words {
+	int n; int64_t at;                 /* how many; their first row among the batch's */
+	int32_t *row;                      /* [n] in the packed rows */
+	dc_real *mean, *rstd, *h;          /* [n], [n,W] ln_final of them */
+};
 
 /* One tower's pass over one part, kept for its backward pass. Parts lie on the arena in the order of their forward
  * passes and are taken off in reverse. */
@@ -20,9 +27,10 @@ struct part {
 	int view, row, n;
 	struct dc_arena_mark mark;         /* where the part begins */
 	struct dc_vit_kept vit;
-	struct dc_resnet_kept resnet;
 	struct dc_text_kept text;
 	struct dc_text_pool pool;
+	dc_real *tokens;                   /* [n G, W] the image's, for FILIP */
+	struct words words;
 	int64_t m0, m;                     /* its masked positions, in the batch's */
 };
 
@@ -38,12 +46,17 @@ struct masked {
 /* With --as released, the last text pass over view 0: its hidden states serve the masked positions too. */
 struct fused { int on, row, n, part; dc_real *y; size_t y_cap; int32_t *off; int off_cap; };
 
+/* FILIP's projections of image and text tokens: [F,W], [F]. */
+struct filip { int F, G, W; struct dc_par image_w, image_b, text_w, text_b; int64_t cap; };
+
 struct dc_enc_private {
 	struct dc_weight *weights;   /* a copy of the caller's list: the SimSiam heads point into it */
-	struct dc_vit vit;           /* one of these two; n_blocks 0: not a ResNet */
-	struct dc_resnet resnet;
+	struct dc_vit vit;
 	struct dc_text_tower text;
 	struct dc_simsiam *simsiam;
+	struct dc_mlp *simclr;
+	dc_real *pooled[DC_VIEWS_MAX], *d_pooled[DC_VIEWS_MAX]; /* [N, image width] what SLIP's head takes */
+	struct filip filip;
 	struct masked mlm;
 	struct fused fused;
 	struct dc_arena arena;
@@ -54,7 +67,7 @@ struct dc_enc_private {
 
 /* --- the weights --- */
 
-struct finder { const struct dc_weight *w; int n, failed, trains, fixed; };
+struct finder { const struct dc_weight *w; int n, failed, trains; };
 
 static const struct dc_weight *
 find(void *arg, const char *name)
@@ -136,72 +149,6 @@ find_image(struct dc_vit *t, const struct dc_config *c, struct finder *f)
 	return f->trains;
 }
 
-/* The weights of a convolution K x K and of its batch norm. */
-static void
-find_conv(struct dc_res_conv *c, struct finder *f, const char *prefix, const char *conv, const char *bn, int K)
-{
-	const size_t O = (size_t)c->O;
-	char p[96];
-
-	snprintf(p, sizeof(p), "%s%s.", prefix, conv);
-	c->w = need(f, O * (size_t)c->I * (size_t)(K * K), p, "weight");
-	snprintf(p, sizeof(p), "%s%s.", prefix, bn);
-	c->bn.w = need(f, O, p, "weight");
-	c->bn.b = need(f, O, p, "bias");
-	c->bn.run_mean = need(f, O, p, "running_mean").w;
-	c->bn.run_var = need(f, O, p, "running_var").w;
-	c->bn.fixed = f->fixed;
-}
-
-static void
-find_bottleneck(struct dc_res_block *b, struct finder *f, int layer, int i)
-{
-	char p[64];
-
-	snprintf(p, sizeof(p), "visual.layer%d.%d.", layer, i);
-	find_conv(b->conv, f, p, "conv1", "bn1", 1);
-	find_conv(b->conv + 1, f, p, "conv2", "bn2", 3);
-	find_conv(b->conv + 2, f, p, "conv3", "bn3", 1);
-	if (b->down.O)
-		find_conv(&b->down, f, p, "downsample.0", "downsample.1", 1);
-}
-
-static void
-find_attnpool(struct dc_attnpool *t, struct finder *f)
-{
-	static const char p[] = "visual.attnpool.";
-	const size_t E = (size_t)t->E, D = (size_t)t->D;
-
-	t->pos = need(f, (size_t)(1 + t->P) * E, p, "positional_embedding");
-	t->q_w = need(f, E * E, p, "q_proj.weight");
-	t->q_b = need(f, E, p, "q_proj.bias");
-	t->k_w = need(f, E * E, p, "k_proj.weight");
-	t->k_b = need(f, E, p, "k_proj.bias");
-	t->v_w = need(f, E * E, p, "v_proj.weight");
-	t->v_b = need(f, E, p, "v_proj.bias");
-	t->c_w = need(f, D * E, p, "c_proj.weight");
-	t->c_b = need(f, D, p, "c_proj.bias");
-}
-
-static int
-find_resnet(struct dc_resnet *t, const struct dc_config *c, struct finder *f, int train)
-{
-	struct dc_res_block *b;
-
-	dc_resnet_init(t, c);
-	f->trains = 0;
-	f->fixed = !train || c->freeze & (DC_FREEZE_BN | DC_FREEZE_IMAGE);
-	find_conv(t->stem, f, "visual.", "conv1", "bn1", 3);
-	find_conv(t->stem + 1, f, "visual.", "conv2", "bn2", 3);
-	find_conv(t->stem + 2, f, "visual.", "conv3", "bn3", 3);
-	b = t->block;
-	for (int l = 0; l < 4; l++)
-		for (int i = 0; i < c->vision.stages[l]; i++)
-			find_bottleneck(b++, f, l + 1, i);
-	find_attnpool(&t->pool, f);
-	return f->trains;
-}
-
 static int
 find_text(struct dc_text_tower *t, const struct dc_config *c, struct finder *f)
 {
@@ -225,15 +172,35 @@ find_text(struct dc_text_tower *t, const struct dc_config *c, struct finder *f)
 static int
 has(const struct dc_config *c, enum dc_term term)
 {
-	return c->method[0] && c->weight[term] > 0;
+	return dc_config_on(c, term);
 }
 
 static void
-add_statistics(struct dc_enc *e, struct dc_bn_stats *s, int n)
+find_filip(struct filip *t, const struct dc_config *c, struct finder *f)
 {
-	e->bn = dc_xrealloc(e->bn, (size_t)(e->n_bn + n), sizeof(*e->bn));
-	for (int i = 0; i < n; i++)
-		e->bn[e->n_bn++] = s + i;
+	const size_t F = c->filip_width, W = dc_config_token_width(c), T = c->text.width;
+
+	t->F = (int)F;
+	t->W = (int)W;
+	t->G = dc_config_tokens(c);
+	t->image_w = need(f, F * W, "filip.", "image.weight");
+	t->image_b = need(f, F, "filip.", "image.bias");
+	t->text_w = need(f, F * T, "filip.", "text.weight");
+	t->text_b = need(f, F, "filip.", "text.bias");
+}
+
+/* SLIP's head: W - H - H - Z, batch norm and ReLU between */
+static int
+find_simclr(struct dc_enc *e, struct finder *f)
+{
+	const int W = dc_config_image_width(&e->c), H = e->c.simclr_hidden, Z = e->c.simclr_width;
+	const struct dc_mlp_layer layer[] = { { "simclr.0", W, H, 1, 1 }, { "simclr.1", H, H, 1, 1 }, { "simclr.2", H, Z, 0, 0 } };
+
+	if (!(e->p->simclr = dc_mlp_new(layer, 3, find, f)))
+		return -1;
+	e->bn = e->p->simclr->bn;
+	e->n_bn = e->p->simclr->n_bn;
+	return e->p->train ? 0 : dc_mlp_use_running(e->p->simclr, find, f);
 }
 
 static int
@@ -241,16 +208,22 @@ find_heads(struct dc_enc *e, struct finder *f)
 {
 	struct dc_enc_private *p = e->p;
 
-	if (has(&e->c, DC_TERM_MLM)) {
+	if (has(&e->c, DC_TERM_MLM) || dc_config_masked_text(&e->c))
 		p->text.mask = need(f, (size_t)p->text.W, "", "mask_embedding");
+	if (has(&e->c, DC_TERM_FILIP))
+		find_filip(&p->filip, &e->c, f);
+	if (has(&e->c, DC_TERM_MLM)) {
 		p->mlm.weight = need(f, (size_t)p->text.V * p->text.W, "", "mlm.weight");
 		p->mlm.bias = need(f, (size_t)p->text.V, "", "mlm.bias");
 	}
+	if (!f->failed && has(&e->c, DC_TERM_SIMCLR) && find_simclr(e, f) < 0)
+		return -1;
 	if (f->failed || !has(&e->c, DC_TERM_SIMSIAM))
 		return f->failed;
 	if (!(p->simsiam = dc_simsiam_new(&e->c, find, f)))
 		return -1;
-	add_statistics(e, p->simsiam->bn, DC_SIMSIAM_BN);
+	e->bn = p->simsiam->bn;
+	e->n_bn = DC_SIMSIAM_BN;
 	return p->train ? 0 : dc_simsiam_use_running(p->simsiam, find, f);
 }
 
@@ -260,16 +233,16 @@ check(const struct dc_config *c)
 	const struct dc_vision *v = &c->vision;
 	const struct dc_text *t = &c->text;
 
-	DC_CHECK(dc_config_resnet(c) || (v->patch_size >= 1 && v->image_size >= v->patch_size), "image_size %d holds no patch of %d",
-		v->image_size, v->patch_size);
-	DC_CHECK(!dc_config_resnet(c) || (v->image_size >= 32 && v->image_size % 32 == 0), "image_size %d is not a multiple of 32",
-		v->image_size);
+	DC_CHECK(v->patch_size >= 1 && v->image_size >= v->patch_size, "image_size %d holds no patch of %d", v->image_size,
+		v->patch_size);
 	DC_CHECK(v->layers >= 1 && t->layers >= 1, "a tower needs a layer");
-	DC_CHECK(v->heads >= 1 && (dc_config_resnet(c) ? 32 : 1) * v->width % v->heads == 0, "vision width %d is not a multiple of %d heads", v->width,
+	DC_CHECK(v->heads >= 1 && v->width % v->heads == 0, "vision width %d is not a multiple of %d heads", v->width,
 		v->heads);
 	DC_CHECK(t->heads >= 1 && t->width % t->heads == 0, "text width %d is not a multiple of %d heads", t->width, t->heads);
 	DC_CHECK(t->context_length >= 1 && t->vocab_size >= 2, "text context_length %d, vocab_size %d", t->context_length,
 		t->vocab_size);
+	DC_CHECK(!has(c, DC_TERM_SIMCLR) || (!has(c, DC_TERM_SIMSIAM) && c->image_views > 2),
+		"simclr goes with three image views, and without simsiam");
 	DC_CHECK(c->image_views <= DC_VIEWS_MAX && c->caption_views <= DC_VIEWS_MAX, "more than %d views", DC_VIEWS_MAX);
 	return 0;
 }
@@ -289,8 +262,7 @@ dc_enc_new(const struct dc_config *c, const struct dc_weight *weights, int n_wei
 	e->c = *c;
 	e->T = c->text.context_length;
 	e->p->train = train;
-	e->p->image_trains = dc_config_resnet(c) ? find_resnet(&e->p->resnet, c, &f, train) : find_image(&e->p->vit, c, &f);
-	add_statistics(e, e->p->resnet.stats, e->p->resnet.n_stats);
+	e->p->image_trains = find_image(&e->p->vit, c, &f);
 	e->p->text_trains = find_text(&e->p->text, c, &f);
 	if (find_heads(e, &f) < 0) {
 		dc_enc_free(e);
@@ -302,7 +274,7 @@ dc_enc_new(const struct dc_config *c, const struct dc_weight *weights, int n_wei
 void
 dc_enc_watch(struct dc_enc *e, struct dc_laps *laps)
 {
-	e->p->vit.blocks.laps = e->p->text.blocks.laps = e->p->resnet.laps = laps;
+	e->p->vit.blocks.laps = e->p->text.blocks.laps = laps;
 }
 
 void
@@ -318,12 +290,19 @@ dc_enc_free(struct dc_enc *e)
 		free(e->d_image_features[v]);
 		free(e->d_text_features[v]);
 		free(e->d_simsiam_p[v]);
+		free(e->d_simclr_z[v]);
+		free(p->pooled[v]);
+		free(p->d_pooled[v]);
 	}
+	free(e->filip_image);
+	free(e->d_filip_image);
+	free(e->filip_text);
+	free(e->d_filip_text);
+	free(e->filip_off);
+	dc_mlp_free(p->simclr);
 	free(e->mlm_nll);
 	free(e->d_mlm_nll);
 	dc_simsiam_free(p->simsiam);
-	dc_resnet_free(&p->resnet);
-	free(e->bn);
 	free(p->weights);
 	free(p->vit.blocks.block);
 	free(p->text.blocks.block);
@@ -351,6 +330,13 @@ image_views(const struct dc_enc *e)
 	return e->c.image_views > 0 ? e->c.image_views : 1;
 }
 
+/* SLIP's head takes image view 1 and 2. */
+static int
+for_simclr(const struct dc_enc *e, int view)
+{
+	return e->p->simclr && (view == 1 || view == 2);
+}
+
 static int
 caption_views(const struct dc_enc *e)
 {
@@ -373,10 +359,21 @@ room_for(struct dc_enc *e, int N)
 		return;
 	e->p->N_cap = N;
 	for (int v = 0; v < image_views(e); v++) {
+		if (for_simclr(e, v)) {
+			remake(&e->p->pooled[v], n * (size_t)dc_config_image_width(&e->c));
+			remake(&e->p->d_pooled[v], n * (size_t)dc_config_image_width(&e->c));
+			remake(&e->d_simclr_z[v], n * (size_t)e->c.simclr_width);
+			continue;
+		}
 		remake(&e->image_features[v], n * D);
 		remake(&e->d_image_features[v], n * D);
 		if (Z)
 			remake(&e->d_simsiam_p[v], n * Z);
+	}
+	if (e->p->filip.F) {
+		remake(&e->filip_image, n * (size_t)e->p->filip.G * (size_t)e->p->filip.F);
+		remake(&e->d_filip_image, n * (size_t)e->p->filip.G * (size_t)e->p->filip.F);
+		e->filip_off = dc_xrealloc(e->filip_off, n + 1, sizeof(*e->filip_off));
 	}
 	for (int v = 0; v < caption_views(e); v++) {
 		remake(&e->text_features[v], n * D);
@@ -408,10 +405,16 @@ dc_enc_begin(struct dc_enc *e, int N, int keep)
 		zero(e->d_image_features[v], ND);
 		zero(e->d_text_features[v], ND);
 		zero(e->d_simsiam_p[v], p->simsiam ? (size_t)N * p->simsiam->Z : 0);
+		zero(e->d_simclr_z[v], (size_t)N * (size_t)e->c.simclr_width);
+		zero(p->d_pooled[v], (size_t)N * (size_t)dc_config_image_width(&e->c));
 	}
+	zero(e->d_filip_image, (size_t)N * (size_t)p->filip.G * (size_t)p->filip.F);
+	zero(e->d_filip_text, (size_t)p->filip.cap * (size_t)p->filip.F);
+	for (int n = 0; e->filip_off && n <= N; n++)
+		e->filip_off[n] = 0;
 	zero(e->d_mlm_nll, (size_t)p->mlm.cap);
 	for (int i = 0; i < e->n_bn; i++)
-		e->bn[i]->views = 0;
+		e->bn[i].views = 0;
 }
 
 static struct part *
@@ -428,23 +431,40 @@ new_part(struct dc_enc *e, enum kind kind, int view, int row, int n)
 	return p->part + p->n_parts++;
 }
 
+/* FILIP's tokens: filip_image = tokens image_w^T + image_b */
+static void
+project_image_tokens(struct dc_enc *e, int row, int n, const dc_real *tokens)
+{
+	const struct filip *t = &e->p->filip;
+
+	dc_linear_forward(e->filip_image + (size_t)row * (size_t)t->G * (size_t)t->F, t->F, tokens, t->W, t->image_w.w,
+		t->image_b.w, NULL, n * t->G, t->W, t->F);
+}
+
 void
 dc_enc_image(struct dc_enc *e, int view, int row, int n, const uint8_t *rgb)
 {
 	struct dc_enc_private *p = e->p;
-	const int keep = p->keep && p->image_trains;
+	const int tokens = p->filip.F && view == 0, keep = p->keep && (p->image_trains || tokens);
+	struct part here = { .mark = dc_arena_mark(&p->arena) }, *k = &here;
+	struct dc_vit_out out = { NULL, NULL, NULL };
 
-	dc_real *features = e->image_features[view] + (size_t)row * e->c.embed_dim;
-	struct part *k;
-
-	dc_laps_start(p->vit.blocks.laps);
 	if (n <= 0)
 		return;
-	k = keep ? new_part(e, IMAGE, view, row, n) : NULL;
-	if (p->resnet.n_blocks)
-		dc_resnet_forward(features, k ? &k->resnet : NULL, &p->resnet, rgb, n, &p->arena);
+	dc_laps_start(p->vit.blocks.laps);
+	if (keep)
+		k = new_part(e, IMAGE, view, row, n);
+	if (tokens)
+		out.tokens = k->tokens = dc_arena_reals(&p->arena, (size_t)n * (size_t)p->filip.G * (size_t)p->filip.W);
+	if (for_simclr(e, view))
+		out.pooled = p->pooled[view] + (size_t)row * (size_t)dc_config_image_width(&e->c);
 	else
-		dc_vit_forward(features, k ? &k->vit : NULL, &p->vit, rgb, n, &p->arena);
+		out.features = e->image_features[view] + (size_t)row * e->c.embed_dim;
+	dc_vit_forward(&out, keep ? &k->vit : NULL, &p->vit, rgb, n, &p->arena);
+	if (tokens)
+		project_image_tokens(e, row, n, k->tokens);
+	if (!keep)
+		dc_arena_release(&p->arena, here.mark);
 }
 
 /* Of every caption its end token. */
@@ -461,14 +481,13 @@ want_ends(struct dc_captions *c, struct dc_arena *arena)
 	p->wanted = p->n;
 }
 
-/* Remember all hidden states of view 0; return the end tokens' rows [n,W]. */
-static dc_real *
+/* Remember all hidden states of view 0, for the masked positions. */
+static void
 fuse(struct dc_enc_private *p, const struct dc_text_kept *k, int row, int part)
 {
 	struct fused *f = &p->fused;
 	const struct dc_pack *pack = &k->c.pack;
 	const size_t W = p->text.W;
-	dc_real *ends = dc_arena_reals(&p->arena, (size_t)pack->n * W);
 
 	if (f->y_cap < pack->R * W) {
 		f->y_cap = pack->R * W;
@@ -481,9 +500,88 @@ fuse(struct dc_enc_private *p, const struct dc_text_kept *k, int row, int part)
 	f->row = row;
 	f->n = pack->n;
 	f->part = part;
-	for (int s = 0; s < pack->n; s++)
-		memcpy(ends + s * W, k->y + (size_t)k->c.end[s] * W, W * sizeof(*ends));
-	return ends;
+}
+
+static void *
+grown(void *p, int64_t n, size_t size)
+{
+	return dc_xrealloc(p, (size_t)n, size);
+}
+
+/* --- the words that FILIP compares --- */
+
+static void
+words_room(struct dc_enc *e, int64_t rows)
+{
+	struct filip *t = &e->p->filip;
+	const size_t row = (size_t)t->F * sizeof(dc_real);
+	int64_t cap = 2 * t->cap > rows ? 2 * t->cap : rows;
+
+	if (rows <= t->cap)
+		return;
+	e->filip_text = grown(e->filip_text, cap, row);
+	e->d_filip_text = grown(e->d_filip_text, cap, row);
+	zero(e->d_filip_text + t->cap * t->F, (size_t)((cap - t->cap) * t->F));
+	t->cap = cap;
+}
+
+/* The rows of a part's words: what lies between start and end token; as released those too. Sets the offsets. */
+static void
+choose_words(struct words *w, struct dc_enc *e, const struct dc_captions *c, int row)
+{
+	const int both = e->c.released ? 0 : 1;
+
+	w->row = dc_arena_ints(&e->p->arena, (size_t)c->pack.R);
+	w->n = 0;
+	w->at = e->filip_off[row];
+	for (int s = 0; s < c->pack.n; s++) {
+		const int end = both ? c->end[s] : c->pack.off[s + 1];
+
+		for (int r = c->pack.off[s] + both; r < end; r++)
+			w->row[w->n++] = r;
+		e->filip_off[row + s + 1] = (int32_t)(w->at + w->n);
+	}
+	words_room(e, w->at + w->n);
+}
+
+/* filip_text = h text_w^T + text_b,  h = ln_final y of the words' rows; y [R,W] */
+static void
+project_words(struct dc_enc *e, struct words *w, const struct dc_captions *c, const dc_real *y, int row)
+{
+	struct dc_enc_private *p = e->p;
+	const struct filip *t = &p->filip;
+	const int W = p->text.W;
+	struct dc_arena_mark mark;
+	dc_real *x;
+
+	choose_words(w, e, c, row);
+	w->mean = dc_arena_reals(&p->arena, (size_t)w->n);
+	w->rstd = dc_arena_reals(&p->arena, (size_t)w->n);
+	w->h = dc_arena_reals(&p->arena, (size_t)w->n * (size_t)W);
+	mark = dc_arena_mark(&p->arena);
+	x = dc_arena_reals(&p->arena, (size_t)w->n * (size_t)W);
+	dc_rows_gather(x, y, w->row, w->n, W);
+	dc_ln_forward(w->h, w->mean, w->rstd, x, p->text.ln_final_w.w, p->text.ln_final_b.w, w->n, W);
+	dc_linear_forward(e->filip_text + w->at * t->F, t->F, w->h, W, t->text_w.w, t->text_b.w, NULL, w->n, W, t->F);
+	dc_arena_release(&p->arena, mark);
+}
+
+/* Adds to dy [R,W] what the words' gradient is there. */
+static void
+words_backward(struct dc_enc *e, const struct words *w, const dc_real *y, dc_real *dy)
+{
+	struct dc_enc_private *p = e->p;
+	const struct filip *t = &p->filip;
+	const int W = p->text.W;
+	const size_t n = (size_t)w->n * (size_t)W;
+	dc_real *dh = dc_arena_reals(&p->arena, n), *dx = dc_arena_reals(&p->arena, n), *x = dc_arena_reals(&p->arena, n);
+
+	dc_linear_backward(dh, W, 0, t->text_w.g, t->text_b.g, e->d_filip_text + w->at * t->F, t->F, w->h, W, t->text_w.w,
+		w->n, W, t->F);
+	zero(dx, n);
+	dc_rows_gather(x, y, w->row, w->n, W);
+	dc_ln_backward(dx, p->text.ln_final_w.g, p->text.ln_final_b.g, dh, x, w->mean, w->rstd, p->text.ln_final_w.w, w->n, W);
+	dc_rows_scatter_add(dy, dx, w->row, w->n, W);
 }
 
 int
@@ -491,25 +589,33 @@ dc_enc_text(struct dc_enc *e, int view, int row, int n, const int32_t *token)
 {
 	struct dc_enc_private *p = e->p;
 	struct part here = { .mark = dc_arena_mark(&p->arena) }, *k = &here;
-	const int fused = e->c.released && has(&e->c, DC_TERM_MLM) && view == 0;
+	const int masked = dc_config_masked_text(&e->c) && view == 0, words = p->filip.F && view == 0;
 	struct dc_captions c;
-	const dc_real *y;
+	dc_real *y;
 	int keep;
 
 	if (n <= 0)
 		return 0;
 	dc_laps_start(p->text.blocks.laps);
-	DC_TRY(dc_captions_pack(&c, &p->text, token, fused, row, n, &p->arena));
+	DC_TRY(dc_captions_pack(&c, &p->text, token, masked, row, n, &p->arena));
 	c.pack.causal = 1;
-	keep = p->keep && (p->text_trains || (p->text.mask.g && c.masks));
+	keep = p->keep && (p->text_trains || (p->text.mask.g && c.masks) || words);
 	if (keep) {
 		k = new_part(e, TEXT, view, row, n);
 		k->mark = here.mark;
 	}
-	if (!fused)
+	if (!masked && !words)
 		want_ends(&c, &p->arena);
 	dc_text_forward(&k->text, &p->text, &c, keep, &p->arena);
-	y = fused ? fuse(p, &k->text, row, keep ? p->n_parts - 1 : -1) : k->text.y;
+	y = k->text.y;
+	if (words)
+		project_words(e, &k->words, &c, y, row);
+	if (masked && has(&e->c, DC_TERM_MLM))
+		fuse(p, &k->text, row, keep ? p->n_parts - 1 : -1);
+	if (masked || words) {
+		y = dc_arena_reals(&p->arena, (size_t)n * (size_t)p->text.W);
+		dc_rows_gather(y, k->text.y, c.end, n, p->text.W);
+	}
 	dc_text_pool_forward(e->text_features[view] + (size_t)row * e->c.embed_dim, &k->pool, &p->text, y, n, &p->arena);
 	if (!keep)
 		dc_arena_release(&p->arena, here.mark);
@@ -544,12 +650,6 @@ want_masked(struct dc_pack *pack, const int32_t *off, int row, int n, const int3
 	pack->want_off = want_off;
 	pack->wanted = m;
 	return 0;
-}
-
-static void *
-grown(void *p, int64_t n, size_t size)
-{
-	return dc_xrealloc(p, (size_t)n, size);
 }
 
 static void
@@ -680,12 +780,28 @@ mlm_backward(struct dc_enc *e)
 }
 
 static double
+simclr_flop(const struct dc_enc *e)
+{
+	const double W = dc_config_image_width(&e->c), H = e->c.simclr_hidden, Z = e->c.simclr_width;
+
+	return e->p->simclr ? 2.0 * 2 * e->N * (W * H + H * H + H * Z) : 0;
+}
+
+static double
+filip_flop(const struct dc_enc *e)
+{
+	const struct filip *t = &e->p->filip;
+
+	return t->F ? 2.0 * t->F * ((double)e->N * t->G * t->W + (double)e->filip_off[e->N] * e->p->text.W) : 0;
+}
+
+static double
 heads_flop(const struct dc_enc *e)
 {
 	const double D = e->c.embed_dim, Z = e->c.simsiam_width, H = e->c.simsiam_hidden;
 	double simsiam = 2.0 * e->N * image_views(e) * (D * Z + 2 * Z * Z + 2 * Z * H);
 
-	return 3 * ((e->p->simsiam ? simsiam : 0) + 2.0 * (double)e->M * e->p->text.W * e->p->text.V);
+	return 3 * ((e->p->simsiam ? simsiam : 0) + simclr_flop(e) + filip_flop(e) + 2.0 * (double)e->M * e->p->text.W * e->p->text.V);
 }
 
 void
@@ -698,6 +814,10 @@ dc_enc_heads(struct dc_enc *e)
 		dc_simsiam_forward(s, v, e->N, e->image_features[v]);
 		e->simsiam_z[v] = s->z[v];
 		e->simsiam_p[v] = s->p[v];
+	}
+	for (int v = 1; e->p->simclr && e->N > 0 && v <= 2; v++) {
+		dc_mlp_forward(e->p->simclr, v - 1, e->N, e->p->pooled[v]);
+		e->simclr_z[v] = dc_mlp_output(e->p->simclr, v - 1, 2);
 	}
 	if (e->M > 0)
 		mlm_forward(e);
@@ -712,6 +832,8 @@ dc_enc_backward_heads(struct dc_enc *e)
 	dc_laps_start(e->p->vit.blocks.laps);
 	for (int v = 0; e->p->simsiam && e->N > 0 && v < image_views(e); v++)
 		dc_simsiam_backward(e->p->simsiam, v, e->d_simsiam_p[v], e->d_image_features[v]);
+	for (int v = 1; e->p->simclr && e->N > 0 && v <= 2; v++)
+		dc_mlp_backward(e->p->simclr, v - 1, e->d_simclr_z[v], e->p->d_pooled[v]);
 	if (e->M > 0)
 		mlm_backward(e);
 	dc_lap(e->p->vit.blocks.laps, DC_LAP_HEADS);
@@ -722,12 +844,20 @@ dc_enc_backward_heads(struct dc_enc *e)
 static void
 image_backward(struct dc_enc *e, const struct part *k)
 {
-	const dc_real *d = e->d_image_features[k->view] + (size_t)k->row * e->c.embed_dim;
+	struct dc_enc_private *p = e->p;
+	const struct filip *t = &p->filip;
+	struct dc_vit_out d = { NULL, NULL, NULL };
 
-	if (e->p->resnet.n_blocks)
-		dc_resnet_backward(&k->resnet, &e->p->resnet, d, &e->p->arena);
+	if (for_simclr(e, k->view))
+		d.pooled = p->d_pooled[k->view] + (size_t)k->row * (size_t)dc_config_image_width(&e->c);
 	else
-		dc_vit_backward(&k->vit, &e->p->vit, d, &e->p->arena);
+		d.features = e->d_image_features[k->view] + (size_t)k->row * e->c.embed_dim;
+	if (k->tokens) {
+		d.tokens = dc_arena_reals(&p->arena, (size_t)k->n * (size_t)t->G * (size_t)t->W);
+		dc_linear_backward(d.tokens, t->W, 0, t->image_w.g, t->image_b.g, e->d_filip_image +
+			(size_t)k->row * (size_t)t->G * (size_t)t->F, t->F, k->tokens, t->W, t->image_w.w, k->n * t->G, t->W, t->F);
+	}
+	dc_vit_backward(&k->vit, &p->vit, &d, &p->arena);
 }
 
 static void
@@ -744,12 +874,15 @@ text_backward(struct dc_enc *e, const struct part *k)
 		dc_text_backward(&k->text, &p->text, dends, &p->arena);
 		return;
 	}
-	/* every hidden state went on: end tokens to the features, masked positions to the head */
+	/* every hidden state went on: end tokens to the features, masked positions to the head, words to FILIP */
 	dy = dc_arena_reals(&p->arena, (size_t)pack->R * W);
 	zero(dy, (size_t)pack->R * W);
 	for (int s = 0; s < pack->n; s++)
 		memcpy(dy + (size_t)k->text.c.end[s] * W, dends + s * W, W * sizeof(*dy));
-	dc_rows_scatter_add(dy, p->mlm.dx + (size_t)k->m0 * W, p->mlm.row + k->m0, (int)k->m, (int)W);
+	if (k->m)
+		dc_rows_scatter_add(dy, p->mlm.dx + (size_t)k->m0 * W, p->mlm.row + k->m0, (int)k->m, (int)W);
+	if (k->words.row)
+		words_backward(e, &k->words, k->text.y, dy);
 	dc_text_backward(&k->text, &p->text, dy, &p->arena);
 }
 
@@ -785,32 +918,22 @@ kept_by(double n, double L, int layers, int W, int F, int heads)
 	return (layers - 1) * all + last + 2 * n * L * W;
 }
 
-static double
-kept_by_resnet(const struct dc_config *c, double *scratch)
-{
-	struct dc_resnet t;
-	double reals;
-
-	dc_resnet_init(&t, c);
-	reals = dc_resnet_kept_reals(&t, scratch);
-	dc_resnet_free(&t);
-	return reals;
-}
-
 size_t
 dc_enc_bytes(const struct dc_config *c, int N, double tokens)
 {
 	const struct dc_vision *v = &c->vision;
 	const struct dc_text *t = &c->text;
-	const int grid = dc_config_resnet(c) ? 0 : v->image_size / v->patch_size;
-	const double G = (double)grid * grid, part = N < 64 ? N : 64;
+	const double G = (double)(v->image_size / v->patch_size) * (v->image_size / v->patch_size), part = N < 64 ? N : 64;
 	const int image = c->image_views > 0 ? c->image_views : 1, text = c->caption_views > 0 ? c->caption_views : 1;
 	const int mlm = has(c, DC_TERM_MLM) && !c->released;
-	double scratch = 0, reals = image * (grid ? kept_by(N, 1 + G, v->layers, v->width, v->mlp, v->heads) :
-		N * kept_by_resnet(c, &scratch)) + (text + mlm) * kept_by(N, tokens, t->layers, t->width, t->mlp, t->heads);
+	double reals = image * kept_by(N, 1 + G, v->layers, v->width, v->mlp, v->heads) +
+		(text + mlm) * kept_by(N, tokens, t->layers, t->width, t->mlp, t->heads);
 
+	if (has(c, DC_TERM_SIMCLR))
+		reals += 2.0 * N * (4.0 * c->simclr_hidden + 2 * dc_config_image_width(c));
+	if (has(c, DC_TERM_FILIP))
+		reals += N * (G * (2.0 * c->filip_width + v->width) + tokens * (2.0 * c->filip_width + t->width));
 	/* on top, for one part: a block's scratch in the backward pass, or the patches */
-	reals += grid ? part * (1 + G) * (2.0 * v->mlp + 6.0 * v->width) + 1024.0 * 3 * v->patch_size * v->patch_size :
-		part * scratch;
+	reals += part * (1 + G) * (2.0 * v->mlp + 6.0 * v->width) + 1024.0 * 3 * v->patch_size * v->patch_size;
 	return (size_t)(reals * sizeof(dc_real));
 }

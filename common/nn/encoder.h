@@ -9,7 +9,9 @@
  *		dc_enc_text(e, v, row, n, token);             // i32 [n,T]
  *		dc_enc_mlm(e, row, n, mlm_token, mlm_target); // i32 [n,T] each; not where --as released fuses it (below)
  *	dc_enc_heads(e);                                      // SimSiam and its batch norms over the whole [N,D]
+ *	... and what SLIP and FILIP add (e->simclr_z[v], e->filip_image, e->filip_text) ...
  *	... e->image_features[v] [N,D], e->text_features[v], e->simsiam_z[v], e->simsiam_p[v] [N,Z], e->mlm_nll [M] ...
+ *	(SLIP: image_features of view 0 alone)
  *	fill e->d_image_features[v], e->d_text_features[v], e->d_simsiam_p[v], e->d_mlm_nll, (all [.] zeroed by begin)
  *	dc_enc_backward_heads(e);                             // adds into d_image_features; head gradients, MLM's too
  *	while ((k = dc_enc_backward_next(e)) > 0) ;           // one part of one tower a call, so the caller can poll
@@ -29,9 +31,9 @@ enum { DC_VIEWS_MAX = 4 };
 /* A tensor of the model: where its value lives, and its gradient (NULL: frozen, or encoding only). */
 struct dc_weight { const char *name; size_t n; const dc_real *w; dc_real *g; };
 
-/* Batch-norm statistics of one layer and step, in the order the views went through (a ResNet's: the parts, view by view):
- * mean and unbiased variance, [views, width] each, for the owner of the running statistics to fold in with momentum 0.1. */
-struct dc_bn_stats { const char *name; int views, width; dc_real *mean, *var; int cap; };
+/* Batch-norm statistics of one layer and step, in the order the views went through: mean and unbiased variance,
+ * [views, width] each, for the owner of the running statistics to fold in with momentum 0.1. */
+struct dc_bn_stats { const char *name; int views, width; dc_real *mean, *var; };
 
 struct dc_enc {
 	struct dc_config c;
@@ -39,10 +41,15 @@ struct dc_enc {
 	int64_t M;                                 /* masked positions of this batch so far */
 	dc_real *image_features[DC_VIEWS_MAX], *text_features[DC_VIEWS_MAX];       /* [N,D] not normalised */
 	dc_real *simsiam_z[DC_VIEWS_MAX], *simsiam_p[DC_VIEWS_MAX];                /* [N,Z] */
+	dc_real *simclr_z[DC_VIEWS_MAX];                                           /* [N, simclr width], views 1 and 2 */
+	dc_real *filip_image;                      /* [N G, filip width] the projected tokens of image view 0 */
+	dc_real *filip_text;                       /* [filip_off[N], filip width] those of caption view 0 */
+	int32_t *filip_off;                        /* [N+1] first row of each caption */
 	dc_real *mlm_nll;                                                          /* [M] */
 	dc_real *d_image_features[DC_VIEWS_MAX], *d_text_features[DC_VIEWS_MAX], *d_simsiam_p[DC_VIEWS_MAX];
+	dc_real *d_simclr_z[DC_VIEWS_MAX], *d_filip_image, *d_filip_text;
 	dc_real *d_mlm_nll;                                                        /* [M] */
-	struct dc_bn_stats **bn; int n_bn;                                         /* of the heads and of a ResNet */
+	struct dc_bn_stats *bn; int n_bn;
 	struct dc_enc_private *p;
 };
 

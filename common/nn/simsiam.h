@@ -8,28 +8,26 @@
 #ifndef DC_NN_SIMSIAM_H
 #define DC_NN_SIMSIAM_H
 
-#include "nn/encoder.h"
+#include "nn/mlp.h"
 
 enum { DC_SIMSIAM_BN = 4 };   /* projector.0 .1 .2, predictor.0 */
 
 struct dc_simsiam {
 	int D, Z, H;
 	dc_real *z[DC_VIEWS_MAX], *p[DC_VIEWS_MAX];  /* [N,Z], the last forward pass of each view */
-	struct dc_bn_stats bn[DC_SIMSIAM_BN];        /* named "simsiam.projector.0.bn" ...; views = forward passes since begin */
-	struct dc_simsiam_private *own;
+	struct dc_bn_stats *bn;                      /* [DC_SIMSIAM_BN] named "simsiam.projector.0.bn" ...; views = forward passes since begin */
+	struct dc_mlp *mlp;
 };
 
 /* find(arg, name) gives a weight or NULL; names in store/config.h. The weights' memory must outlive the heads. A
  * gradient pointer of NULL (frozen) is skipped. NULL after dc_err_set naming the tensor that is missing or has the
  * wrong size. */
-struct dc_simsiam *dc_simsiam_new(const struct dc_config *c, const struct dc_weight *(*find)(void *arg, const char *name),
-    void *arg);
+struct dc_simsiam *dc_simsiam_new(const struct dc_config *c, dc_mlp_find find, void *arg);
 void dc_simsiam_free(struct dc_simsiam *s);
 
 /* From now on normalise by running statistics, "<bn>.running_mean" and "<bn>.running_var" (encoding without training;
  * there is no backward pass then). -1 with a message naming a missing one. */
-int dc_simsiam_use_running(struct dc_simsiam *s, const struct dc_weight *(*find)(void *arg, const char *name),
-    void *arg) DC_MUST_USE;
+int dc_simsiam_use_running(struct dc_simsiam *s, dc_mlp_find find, void *arg) DC_MUST_USE;
 
 /* x [N,D], N >= 1, must stay as it is until this view's backward pass. Sets z[view], p[view] and row `view` of the
  * statistics. View 0 starts a new step. */

@@ -26,14 +26,22 @@ struct dc_vit_kept {
 	dc_real *mean_pre, *rstd_pre;
 	struct dc_block_kept *block;
 	dc_real *y;                        /* [n,W] the class token after the blocks */
+	int tokens;                        /* the patches' rows went out too */
 	dc_real *mean_post, *rstd_post, *z; /* z [n,W] = ln_post y */
 };
 
-/* features [n,D] from rgb u8 [n,S,S,3]. kept NULL: nothing is kept on the arena. */
-void dc_vit_forward(dc_real *features, struct dc_vit_kept *kept, const struct dc_vit *t, const uint8_t *rgb, int n,
-	struct dc_arena *arena);
-/* Parameters' gradients += those by dfeatures [n,D]. */
-void dc_vit_backward(const struct dc_vit_kept *kept, const struct dc_vit *t, const dc_real *dfeatures,
+/* What a pass gives. NULL: not wanted. */
+struct dc_vit_out {
+	dc_real *features;                 /* [n,D] */
+	dc_real *pooled;                   /* [n,W] ln_post(x_class): the features before the projection */
+	dc_real *tokens;                   /* [n,G,W] the patches' rows as the blocks leave them, without ln_post */
+};
+
+/* From rgb u8 [n,S,S,3]. kept NULL: nothing is kept on the arena. */
+void dc_vit_forward(const struct dc_vit_out *out, struct dc_vit_kept *kept, const struct dc_vit *t, const uint8_t *rgb,
+	int n, struct dc_arena *arena);
+/* Parameters' gradients += those by the gradients of what the pass gave (NULL: zero). */
+void dc_vit_backward(const struct dc_vit_kept *kept, const struct dc_vit *t, const struct dc_vit_out *d,
 	struct dc_arena *arena);
 
 #endif

@@ -101,6 +101,8 @@ take(struct dc_set *s, struct dc_frame *f, const char *features)
 	DC_TRY(n = dc_rows_take(&s->x, f, features));
 	o.image = dc_xcalloc((size_t)n + 1, sizeof *o.image);
 	r = take_columns(s, f, features, &o, n);
+	if (r == 0 && isnan(s->logit_scale) && dc_frame_get(f, "logit_scale"))
+		r = dc_frame_double(f, "logit_scale", &s->logit_scale);
 	free(o.image);
 	return r;
 }
@@ -142,6 +144,7 @@ dc_set_read(struct dc_set *s, const char *path, const char *features)
 	const int from_stdin = !strcmp(path, "-");
 	int fd = from_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC), status;
 
+	s->logit_scale = NAN;
 	s->name = from_stdin ? "<stdin>" : path;
 	if (fd < 0) {
 		dc_warn_errno("%s", path);

@@ -19,6 +19,7 @@ struct dc_set {
 	struct dc_ints nth;     /* [n]: which of its image's captions a row is, from 0; rows of images: 0 */
 	char **key;             /* [n], or NULL */
 	size_t keys;
+	double logit_scale;     /* of the first frame that has it, the log; NaN: none has */
 };
 
 /* A row of text features has the label, id and key of the image that the frame's caption_image says, if it says any. */

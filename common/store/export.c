@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -75,8 +74,6 @@ fill(const struct job *j, int dirfd, const char *name)
 	DC_TRY(dc_st_open(&st, dirfd, name, DC_ST_WRITE));
 	for (int i = 0; r == 0 && i < st.n; i++)
 		r = dc_names_put(&st.t[i], j->n, their_index(j->n, st.t[i].name), j->from, 3);
-	if (r == 0 && msync(st.map, st.map_bytes, MS_SYNC) < 0)
-		r = dc_err_errno("%s", name);
 	dc_st_close(&st);
 	return r;
 }
@@ -201,8 +198,6 @@ write_beside(struct job *j, int parent, const char *tmp)
 	if (mkdirat(parent, tmp, 0755) < 0 || (j->fd = openat(parent, tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
 		return dc_err_errno("%s", tmp);
 	r = write_directory(j);
-	if (r == 0 && fsync(j->fd) < 0)
-		r = dc_err_errno("%s", tmp);
 	close(j->fd);
 	return r;
 }

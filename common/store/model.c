@@ -41,18 +41,8 @@ check_one(const struct dc_st *st, const struct dc_st_tensor *t, const struct dc_
 	shape_text(got, sizeof got, t->ndim, t->shape);
 	shape_text(want, sizeof want, p->ndim, p->shape);
 	DC_CHECK(same, "%s: tensor %s has shape [%s], the config asks for [%s]", st->path, p->name, got, want);
-	DC_CHECK(t->type == (p->whole ? DC_I64 : DC_F32), "%s: tensor %s is %s, not %s", st->path, p->name, dc_type_name(t->type),
-	    p->whole ? "i64" : "f32");
+	DC_CHECK(t->type == DC_F32, "%s: tensor %s is %s, not f32", st->path, p->name, dc_type_name(t->type));
 	return 0;
-}
-
-void
-dc_model_copy(float *to, const struct dc_st_tensor *t)
-{
-	if (t->type == DC_F32)
-		memcpy(to, t->data, t->bytes);
-	for (size_t i = 0; t->type == DC_I64 && i < t->n; i++)
-		to[i] = (float)((const int64_t *)t->data)[i];
 }
 
 int
@@ -248,7 +238,9 @@ open_source(struct dc_model *m, const char *path, const struct dc_config *config
 	if (strcmp(m->dir, m->file)) {
 		DC_CHECK(!config, "%s: has a config of its own", m->dir);
 		DC_TRY(config_of_directory(m));
-		return open_file(&m->st, m->file);
+		DC_TRY(open_file(&m->st, m->file));
+		m->prefix = dc_deduce_prefix(&m->st);
+		return 0;
 	}
 	DC_TRY(open_file(&m->st, m->file));
 	return config_of_file(m, config);
@@ -318,14 +310,15 @@ static int
 take_part(struct dc_st *out, const struct dc_model *m, const char *what, struct dc_config *c, enum dc_part_of part)
 {
 	char *path = what ? dc_xasprintf("%s/%s", m->dir, what) : dc_xstrdup(m->file);
+	const char *prefix = what ? "" : m->prefix;
 	struct dc_names *n = NULL;
 	struct dc_st st;
 	int r = what && access(path, F_OK) < 0 ? 0 : 1;
 
 	if (r && (r = open_file(&st, path)) == 0) {
 		if (part == DC_HEADS)
-			r = dc_deduce_heads(c, &st, m->format, m->prefix);
-		if (r == 0 && !(n = dc_names_new(m->format, m->prefix, c)))
+			r = dc_deduce_heads(c, &st, m->format, prefix);
+		if (r == 0 && !(n = dc_names_new(m->format, prefix, c)))
 			r = -1;
 		if (r == 0) /* the state of a run has moments and a queue besides */
 			r = dc_names_check(n, &st, what ? part : DC_ALL, what && !strcmp(what, "state.safetensors"));

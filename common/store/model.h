@@ -26,7 +26,7 @@ struct dc_model {
 	char *dir;               /* the directory itself: DIR, or DIR/latest where DIR is a run; of a bare file its own path */
 	char *file;              /* of the weights */
 	enum dc_format format;
-	const char *prefix;      /* of the names in a file of format declip */
+	const char *prefix;      /* of the names in that file: "module." or "" */
 };
 
 /* Open, and check that the file has exactly the towers' tensors (and heads, where they are in the same file), as F32, F16 or
@@ -44,9 +44,7 @@ struct dc_heads { struct dc_config c; struct dc_st st, extra; };
 int dc_model_heads(const struct dc_model *m, struct dc_heads *h) DC_MUST_USE;
 void dc_heads_close(struct dc_heads *h);
 
-/* Check that st has exactly the parameters p (those with head == heads), F32 (counts: I64) and of their shapes. 0 or -1. */
+/* Check that st has exactly the parameters p (those with head == heads), F32 and of their shapes. 0 or -1. */
 int dc_model_check(const struct dc_st *st, const struct dc_param *p, int n, int heads) DC_MUST_USE;
-/* Such a tensor's elements as floats. */
-void dc_model_copy(float *to, const struct dc_st_tensor *t);
 
 #endif

@@ -48,7 +48,6 @@ same(struct dc_names *n, int ours, const char *fmt, ...)
 	vsnprintf(name, sizeof(name), fmt, ap);
 	va_end(ap);
 	j = add_theirs(n, p->head, p->ndim, p->shape, "%s", name);
-	n->theirs[j].whole = n->theirs[j].optional = p->whole;
 	add_move(n, ours, 0, j, 0, p->n);
 	return j;
 }
@@ -296,13 +295,13 @@ declip_names(struct dc_names *n, const char *prefix)
 /* --- ours, open_clip's, OpenAI's --- */
 
 static void
-own_names(struct dc_names *n, int heads)
+own_names(struct dc_names *n, const char *prefix, int heads)
 {
 	for (int i = 0; i < n->n_ours; i++) {
-		int j = n->ours[i].head == DC_TOWERS || heads ? same(n, i, "%s", n->ours[i].name) : -1;
+		int j = n->ours[i].head == DC_TOWERS || heads ? same(n, i, "%s%s", prefix, n->ours[i].name) : -1;
 
 		if (j >= 0)
-			n->theirs[j].optional |= n->ours[i].head == DC_EXTRAS;
+			n->theirs[j].optional = n->ours[i].head == DC_EXTRAS;
 	}
 }
 
@@ -311,9 +310,8 @@ dc_names_new(enum dc_format format, const char *prefix, const struct dc_config *
 {
 	struct dc_names *n;
 
-	if (format == DC_FORMAT_HF && (c->text.proj_bias || dc_config_resnet(c))) {
-		dc_err_set(c->text.proj_bias ? "the text projection has a bias, for which hf has no place" :
-		    "its image tower is a ResNet, for which hf has no place");
+	if (c->text.proj_bias && format == DC_FORMAT_HF) {
+		dc_err_set("the text projection has a bias, for which hf has no place");
 		return NULL;
 	}
 	n = dc_xcalloc(1, sizeof(*n));
@@ -324,7 +322,7 @@ dc_names_new(enum dc_format format, const char *prefix, const struct dc_config *
 	else if (format == DC_FORMAT_DECLIP)
 		declip_names(n, prefix);
 	else
-		own_names(n, format == DC_FORMAT_OPENCLIP);
+		own_names(n, prefix, format == DC_FORMAT_OPENCLIP);
 	return n;
 }
 

@@ -44,7 +44,7 @@ struct dc_names {
 };
 
 /* The names that `format` gives to the tensors of c's towers and, by c->weight, heads. Theirs begin with `prefix`
- * ("module." in the released checkpoints, else ""). Extras, beside the parameters, are
+ * ("module." in checkpoints of parallel training, among them the released DeCLIP's; else ""). Extras, beside the parameters, are
  *	simsiam.*.bn.running_mean, .running_var, .num_batches_tracked
  *	mlm.mask_weight [1,W], mlm.mask_bias [1]   the mask token's row in the released MLM head, which ours does not have
  *	mask_embedding [1,W]                       where there is no MLM head

@@ -81,88 +81,6 @@ add_block(struct list *l, const char *prefix, int i, int width, int mlp, const s
 	add(l, DC_INIT_UNIFORM, pow(mlp, -0.5), SHAPE(width), "%s.mlp.c_proj.bias", b);
 }
 
-/* --- a ResNet --- */
-
-static struct dc_param *
-add_stat(struct list *l, enum dc_param_init init, const int64_t *shape, const char *prefix, const char *name)
-{
-	struct dc_param *p = add(l, init, 0, shape, "%s.%s", prefix, name);
-
-	p->stat = 1;
-	return p;
-}
-
-static void
-add_batch_norm(struct list *l, const char *prefix, int width, int zero)
-{
-	add(l, zero ? DC_INIT_ZERO : DC_INIT_ONE, 0, SHAPE(width), "%s.weight", prefix);
-	add(l, DC_INIT_ZERO, 0, SHAPE(width), "%s.bias", prefix);
-	add_stat(l, DC_INIT_ZERO, SHAPE(width), prefix, "running_mean");
-	add_stat(l, DC_INIT_ONE, SHAPE(width), prefix, "running_var");
-	add_stat(l, DC_INIT_ZERO, NULL, prefix, "num_batches_tracked")->whole = 1;
-}
-
-/* A convolution without bias, as torch begins it, U(+- fan_in^-1/2), and its batch norm. */
-static void
-add_conv(struct list *l, const char *prefix, const char *conv, const char *bn, int in, int out, int side, int zero)
-{
-	char name[80];
-
-	add(l, DC_INIT_UNIFORM, pow((double)in * side * side, -0.5), SHAPE(out, in, side, side), "%s%s.weight", prefix, conv);
-	snprintf(name, sizeof name, "%s%s", prefix, bn);
-	add_batch_norm(l, name, out, zero);
-}
-
-/* The last norm of a bottleneck begins as zero: the block as the identity. */
-static void
-add_bottleneck(struct list *l, int layer, int i, int in, int planes)
-{
-	char p[64];
-
-	snprintf(p, sizeof p, "visual.layer%d.%d.", layer, i);
-	add_conv(l, p, "conv1", "bn1", in, planes, 1, 0);
-	add_conv(l, p, "conv2", "bn2", planes, planes, 3, 0);
-	add_conv(l, p, "conv3", "bn3", planes, 4 * planes, 1, 1);
-	if (i == 0)
-		add_conv(l, p, "downsample.0", "downsample.1", in, 4 * planes, 1, 0);
-}
-
-static void
-add_attnpool(struct list *l, int E, int grid)
-{
-	static const char *const names[] = { "q_proj", "k_proj", "v_proj", "c_proj" };
-	const double s = pow(E, -0.5);
-
-	add(l, DC_INIT_NORMAL, s, SHAPE(grid * grid + 1, E), "visual.attnpool.positional_embedding")->decay = l->c->released;
-	for (int i = 0; i < 4; i++) {
-		const int out = i < 3 ? E : l->c->embed_dim;
-
-		add(l, DC_INIT_NORMAL, s, SHAPE(out, E), "visual.attnpool.%s.weight", names[i]);
-		add(l, DC_INIT_UNIFORM, s, SHAPE(out), "visual.attnpool.%s.bias", names[i]);
-	}
-}
-
-static void
-add_resnet(struct list *l)
-{
-	const struct dc_vision *v = &l->c->vision;
-	int from = l->n, in = v->width;
-
-	add_conv(l, "visual.", "conv1", "bn1", 3, v->width / 2, 3, 0);
-	add_conv(l, "visual.", "conv2", "bn2", v->width / 2, v->width / 2, 3, 0);
-	add_conv(l, "visual.", "conv3", "bn3", v->width / 2, v->width, 3, 0);
-	for (int k = 0; k < 4; k++)
-		for (int i = 0; i < v->stages[k]; i++) {
-			add_bottleneck(l, k + 1, i, in, v->width << k);
-			in = 4 * (v->width << k);
-		}
-	add_attnpool(l, 32 * v->width, v->image_size / 32);
-	for (; from < l->n; from++)
-		l->p[from].image = 1;
-}
-
-/* --- the transformers --- */
-
 static void
 add_vision(struct list *l)
 {
@@ -213,6 +131,17 @@ add_linear(struct list *l, const char *name, int out, int in)
 	add(l, DC_INIT_UNIFORM, pow(in, -0.5), SHAPE(out), "%s.bias", name);
 }
 
+/* SLIP's head: what torch gives its linear layers. */
+static void
+add_simclr(struct list *l, int in, int hidden, int out)
+{
+	add_linear(l, "simclr.0", hidden, in);
+	add_norm(l, "simclr.0.bn", hidden);
+	add_linear(l, "simclr.1", hidden, hidden);
+	add_norm(l, "simclr.1.bn", hidden);
+	add_linear(l, "simclr.2", out, hidden);
+}
+
 static void
 add_heads(struct list *l)
 {
@@ -230,9 +159,16 @@ add_heads(struct list *l)
 		add_norm(l, "simsiam.predictor.0.bn", c->simsiam_hidden);
 		add_linear(l, "simsiam.predictor.1", Z, c->simsiam_hidden);
 	}
-	if (c->weight[DC_TERM_MLM] > 0) {
+	if (c->weight[DC_TERM_MLM] > 0)
 		add_linear(l, "mlm", c->text.vocab_size, c->text.width);
+	if (c->weight[DC_TERM_MLM] > 0 || dc_config_masked_text(c))
 		add(l, DC_INIT_NORMAL, 0.02, SHAPE(1, c->text.width), "mask_embedding");
+	if (c->weight[DC_TERM_SIMCLR] > 0)
+		add_simclr(l, dc_config_image_width(c), c->simclr_hidden, c->simclr_width);
+	if (c->weight[DC_TERM_FILIP] > 0) {
+		add_linear(l, "filip.image", c->filip_width, dc_config_token_width(c));
+		add_linear(l, "filip.text", c->filip_width, c->text.width);
+		add(l, DC_INIT_VALUE, log(1 / 0.07), NULL, "filip.logit_scale");
 	}
 	for (; from < l->n; from++)
 		l->p[from].head = 1;
@@ -243,11 +179,10 @@ dc_params_list(const struct dc_config *c, struct dc_param **out)
 {
 	struct list l = { .c = c };
 
-	add(&l, DC_INIT_VALUE, log(1 / 0.07), NULL, "logit_scale");
-	if (dc_config_resnet(c))
-		add_resnet(&l);
-	else
-		add_vision(&l);
+	add(&l, DC_INIT_VALUE, c->logit_bias ? log(10) : log(1 / 0.07), NULL, "logit_scale");
+	if (c->logit_bias)
+		add(&l, DC_INIT_VALUE, -10, NULL, "logit_bias");
+	add_vision(&l);
 	add_text(&l);
 	add_heads(&l);
 	*out = l.p;
@@ -264,6 +199,10 @@ dc_stats_list(const struct dc_config *c, struct dc_param **out)
 		int width = i < 3 ? c->simsiam_width : c->simsiam_hidden;
 		add(&l, DC_INIT_ZERO, 0, SHAPE(width), "simsiam.%s.bn.running_mean", layers[i])->head = 1;
 		add(&l, DC_INIT_ONE, 0, SHAPE(width), "simsiam.%s.bn.running_var", layers[i])->head = 1;
+	}
+	for (int i = 0; c->weight[DC_TERM_SIMCLR] > 0 && i < 2; i++) {
+		add(&l, DC_INIT_ZERO, 0, SHAPE(c->simclr_hidden), "simclr.%d.bn.running_mean", i)->head = 1;
+		add(&l, DC_INIT_ONE, 0, SHAPE(c->simclr_hidden), "simclr.%d.bn.running_var", i)->head = 1;
 	}
 	*out = l.p;
 	return l.n;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "stream/check.h"
 
+#include <utf8proc.h>
+
 #include <stdint.h>
 
 struct walk { const unsigned char *p; size_t n, at; uint32_t objects; };
@@ -125,4 +127,19 @@ dc_check_body(const unsigned char *p, size_t n)
 	DC_TRY(walk(&w, 0, 0));
 	DC_CHECK(w.at == n, "%zu bytes too many after the body's map", n - w.at);
 	return 0;
+}
+
+char *
+dc_utf8(const char *s)
+{
+	char *copy = dc_xstrdup(s), *p = copy;
+	utf8proc_int32_t c;
+
+	while (*p) {
+		utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)p, -1, &c);
+		if (n <= 0)
+			*p = '?';
+		p += n > 0 ? n : 1;
+	}
+	return copy;
 }

@@ -17,5 +17,7 @@ int dc_check_body(const unsigned char *p, size_t n) DC_MUST_USE;
 
 /* Whether n bytes are valid UTF-8 (no overlong forms, no surrogates). */
 int dc_check_utf8(const unsigned char *p, size_t n);
+/* A copy with ? for what is not UTF-8: file names may be anything, strings in frames may not. Free with free(). */
+char *dc_utf8(const char *s);
 
 #endif

@@ -46,3 +46,20 @@ if [ ! -f "$VOCAB" ]; then
 	# shellcheck disable=SC2086
 	dc-decode --keep-encoded --captions all --tail short $SHARDS | dc-vocab --merges 8000 --out "$VOCAB" || exit 1
 fi
+
+# Processor seconds, user and system, of all processes of a pipeline.
+processor_s() { # processor_s 'PIPELINE'
+	bash -o pipefail -c "TIMEFORMAT='%U %S'; time { $1; } >/dev/null 2>&1" 2>&1 | awk '{ printf "%.4f\n", $1 + $2 }'
+}
+
+# A peer that answers lines with lines: its imports are paid once, and its turns lie between ours.
+start_peer() { # start_peer SCRIPT [ARGUMENT]
+	mkfifo "$tmp/ask" "$tmp/told"
+	"$PYTHON" "$top/tests/bench/$1" ${2:+"$2"} <"$tmp/ask" >"$tmp/told" 2>"$tmp/peer-err" &
+	exec 3>"$tmp/ask" 4<"$tmp/told"
+}
+ask_peer() { # ask_peer WORD...: its answer
+	echo "$*" >&3
+	read -r answer <&4 || { cat "$tmp/peer-err" >&2; fail "the peer failed"; }
+	echo "$answer"
+}

@@ -11,7 +11,8 @@ from importlib import metadata
 WITH_DEPENDENCIES = [('numpy', '2.4.6'), ('pillow', '13.0.0'), ('msgpack', '1.2.4'), ('msgpack-numpy', '0.4.8'),
                      ('xxhash', '4.1.0'), ('ftfy', '6.3.1'), ('regex', '2026.11.15'), ('safetensors', '0.8.0'),
                      ('scipy', '1.17.1'), ('scikit-learn', '1.9.1'), ('tokenizers', '0.23.3'), ('webdataset', '1.0.2'),
-                     ('nltk', '3.10.4'), ('tqdm', '4.70.1'), ('PyYAML', '6.0.3'), ('huggingface_hub', '2.4.0')]
+                     ('nltk', '3.10.4'), ('transformers', '5.23.0'), ('tqdm', '4.70.1'), ('PyYAML', '6.0.3'),
+                     ('huggingface_hub', '2.4.0')]
 TORCH = [('torch', '2.13.0')]
 # These ask for a torch of their own, or for much that they do not need here.
 ALONE = [('torchvision', '0.29.2'), ('timm', '1.0.31'), ('open_clip_torch', '3.3.0'), ('textaugment', '3.0.0')]

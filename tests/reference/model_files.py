@@ -8,6 +8,7 @@
 
 Tensors of bfloat16 are numpy's u2, marked by BF16(...)."""
 import json
+import os
 import struct
 import sys
 
@@ -58,6 +59,8 @@ def shake(directory, seed):
     rng = np.random.default_rng(seed)
     for name in ("open_clip_model.safetensors", "heads/declip.safetensors", "state.safetensors"):
         path = f"{directory}/{name}"
+        if not os.path.exists(path):
+            continue
         with open(path, "r+b") as f:
             n, = struct.unpack("<Q", f.read(8))
             head = json.loads(f.read(n))

@@ -58,6 +58,8 @@ def stream(name):
         return [("features", 0, {"image_features.0": x[:3], "text_features.0": np.ascontiguousarray(x[[0, 0, 1, 2, 2, 1]]),
                                  "caption_image": np.array([0, 0, 1, 2, 2, 1], "<i4"), "key": ["00000", "00002", "00001"],
                                  "label": np.array([3, 4, 4], "<i4")}), END]
+    if name == "other-scale":
+        return [(k, s, b | {"logit_scale": 2.0} if k == "features" else b) for k, s, b in frames(*sets()["test"])]
     if name == "both":
         return frames(*(np.concatenate(p) for p in zip(sets()["train"], sets()["val"])))
     if name == "some":  # every tenth without a label, one frame without any

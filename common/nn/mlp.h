@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* A head of linear layers over the rows of a batch, with batch norm and ReLU after those that have them: SimSiam's
+ * (nn/simsiam.h), SLIP's. Batch norm takes each view's own statistics.
+ *
+ *	const struct dc_mlp_layer l[] = { { "simclr.0", 768, 4096, 1, 1 }, ... };
+ *	struct dc_mlp *m = dc_mlp_new(l, 3, find, arg);
+ *	dc_mlp_forward(m, 0, N, x0); dc_mlp_forward(m, 1, N, x1);     // a step: view 0 first
+ *	... dc_mlp_output(m, 0, 2) ...
+ *	dc_mlp_backward(m, 0, dy0, dx0); dc_mlp_backward(m, 1, dy1, dx1); */
+#ifndef DC_NN_MLP_H
+#define DC_NN_MLP_H
+
+#include "nn/encoder.h"
+
+enum { DC_MLP_LAYERS = 5 };
+
+/* y = x <name>.weight^T + <name>.bias; batch norm "<name>.bn"; ReLU */
+struct dc_mlp_layer { const char *name; int in, out, bn, relu; };
+
+struct dc_mlp {
+	int n;                                       /* layers */
+	struct dc_bn_stats bn[DC_MLP_LAYERS]; int n_bn; /* views = forward passes since view 0 */
+	struct dc_mlp_private *own;
+};
+
+/* Gives a weight or NULL. The weights' memory must outlive the head, as must the layers' names. */
+typedef const struct dc_weight *(*dc_mlp_find)(void *arg, const char *name);
+
+/* At most DC_MLP_LAYERS layers. A gradient pointer of NULL (frozen) is skipped. NULL after dc_err_set naming the tensor
+ * that is missing or has the wrong size. */
+struct dc_mlp *dc_mlp_new(const struct dc_mlp_layer *layer, int n, dc_mlp_find find, void *arg);
+void dc_mlp_free(struct dc_mlp *m);
+
+/* From now on normalise by running statistics, "<bn>.running_mean" and "<bn>.running_var" (encoding without training;
+ * there is no backward pass then). -1 with a message naming a missing one. */
+int dc_mlp_use_running(struct dc_mlp *m, dc_mlp_find find, void *arg) DC_MUST_USE;
+
+/* x [N,in], N >= 1, must stay as it is until this view's backward pass. */
+void dc_mlp_forward(struct dc_mlp *m, int view, int N, const dc_real *x);
+/* [N,out] of a layer, after its batch norm and ReLU; until the next forward pass of that view */
+dc_real *dc_mlp_output(const struct dc_mlp *m, int view, int layer);
+/* From dy [N,out of the last layer]: adds to dx [N,in] and to the weights' gradients. */
+void dc_mlp_backward(struct dc_mlp *m, int view, const dc_real *dy, dc_real *dx);
+
+#endif
