@@ -185,7 +185,6 @@ bad 'a vocabulary without the mask' baredeclip.safetensors 't["encode_text.token
 bad 'a bias that the config leaves out' plain.declip 't["module.encode_text.text_projection.bias"] = t["module.encode_text.text_projection.bias"] + 1' 'tensor module.encode_text.text_projection.bias is not zero'
 bad 'a half that is infinite' f16.openai 't["ln_final.bias"] = t["ln_final.bias"] + np.float16(np.inf)' 'tensor ln_final.bias: element 0 is not finite'
 bad 'no square of patches' bare.safetensors 't["visual.positional_embedding"] = t["visual.positional_embedding"][:4]' 'tensor visual.positional_embedding has 4 rows'
-bad 'a ResNet'        bare.safetensors 't["visual.layer1.0.conv1.weight"] = t["visual.proj"]' 'its image tower is a ResNet'
 bad 'a custom tower'  bare.safetensors 't["text.transformer.x"] = t["visual.proj"]' 'a custom tower of open_clip'
 bad 'no CLIP'         bare.safetensors 't.clear(); t["x"] = np.zeros(3, "<f4")' 'no tensors of a CLIP model'
 bad 'a config that is none' plain.openai 'm["open_clip_config"] = "{"' 'its open_clip_config: config: line 1'

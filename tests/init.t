@@ -26,9 +26,9 @@ run 2 'a freeze list'              dc-init --arch tiny.json --out x --freeze con
 run 2 'limits the wrong way round' dc-init --arch tiny.json --out x --logit-scale 6,3
 echo '{"embed_dim": 8' >bad.json
 run 1 'a broken architecture'      dc-init --arch ./bad.json --out x
-echo '{"embed_dim": 8, "vision_cfg": {"layers": [3, 4, 6, 3]}, "text_cfg": {}}' >bad.json
-run 1 'a ResNet'                   dc-init --arch ./bad.json --out x
-said 'ResNet'                      'is named'
+echo '{"embed_dim": 8, "vision_cfg": {"layers": [3, 4, 6], "image_size": 64, "width": 64}, "text_cfg": {}}' >bad.json
+run 1 'a ResNet of three layers'   dc-init --arch ./bad.json --out x
+said 'list of four'                'is named'
 check 'nothing was written'        test ! -e x
 
 # a run

@@ -193,6 +193,49 @@ params(void)
 	free(p);
 }
 
+#define RESNET(vision) "{\"embed_dim\": 24, \"vision_cfg\": {" vision "}, \"text_cfg\": {\"width\": 64, \"heads\": 1, \"layers\": 1}}"
+
+static void
+resnet_params(const struct dc_config *c)
+{
+	struct dc_param *p;
+	int n = dc_params_list(c, &p), stats = 0, counts = 0, decayed = 0, zero = 0;
+
+	for (int i = 0; i < n; i++) {
+		stats += p[i].stat;
+		counts += p[i].whole && p[i].stat && p[i].ndim == 0 && strstr(p[i].name, ".num_batches_tracked");
+		decayed += p[i].decay && (p[i].ndim < 2 || strstr(p[i].name, "positional"));
+		zero += p[i].init == DC_INIT_ZERO && strstr(p[i].name, "bn3.weight") && strstr(p[i].name, "layer");
+	}
+	ok(stats == 3 * (3 + 3 * 5 + 4) && counts == 3 + 3 * 5 + 4, "three statistics of each of 22 batch norms: %d", stats);
+	ok(!decayed && zero == 5, "no norm, bias or position decays; every bottleneck begins as its shortcut");
+	free(p);
+}
+
+static void
+resnets(void)
+{
+	static const char json[] = RESNET("\"image_size\": 64, \"layers\": [1,2,1,1], \"width\": 10, \"patch_size\": null, \"head_width\": 32");
+	struct dc_config c, again;
+	char *out;
+
+	ok(dc_config_parse(&c, json, strlen(json)) == 0 && dc_config_resnet(&c) && c.vision.layers == 5 && c.vision.stages[1] == 2 &&
+	    c.vision.heads == 10, "a ResNet's layers and heads");
+	out = dc_config_model_json(&c);
+	ok(dc_config_parse(&again, out, strlen(out)) == 0 && !memcmp(&c, &again, sizeof c) && strstr(out, "\"patch_size\": null") &&
+	    strstr(out, "\"head_width\": 32") && !strstr(out, "mlp_ratio"), "are written as they were read");
+	free(out);
+	ok(dc_config_method(&c, "declip", 1) == 0 && c.freeze == 0, "its conv1 is trained, in the released reading too");
+	ok(dc_config_method(&c, "declip", 0) == 0 && c.freeze == 0, "and in the paper's");
+	resnet_params(&c);
+	ok(dc_config_freeze("bn,conv1", &c.freeze) == 0 && c.freeze == (DC_FREEZE_BN | DC_FREEZE_CONV1), "freeze bn");
+	refused(RESNET("\"image_size\": 64, \"layers\": [1,2,1], \"width\": 64"), "three layers");
+	refused(RESNET("\"image_size\": 64, \"layers\": [1,2,0,1], \"width\": 64"), "an empty layer");
+	refused(RESNET("\"image_size\": 72, \"layers\": [1,2,1,1], \"width\": 64"), "a size that is no multiple of 32");
+	refused(RESNET("\"image_size\": 64, \"layers\": [1,2,1,1], \"width\": 64, \"patch_size\": 16"), "a ResNet with patches");
+	refused(RESNET("\"image_size\": 64, \"layers\": [1,2,1,1], \"width\": 10, \"head_width\": 48"), "heads that do not fit");
+}
+
 int
 main(void)
 {
@@ -205,6 +248,6 @@ main(void)
 	refused("{", "not JSON");
 	refused("{\"embed_dim\": 64}", "no vision_cfg");
 	refused("{\"embed_dim\": 64, \"vision_cfg\": {\"timm_model_name\": \"x\"}, \"text_cfg\": {}}", "a key that is not supported");
-	refused("{\"embed_dim\": 64, \"vision_cfg\": {\"image_size\": 64, \"layers\": [3,4,6,3], \"width\": 64}, \"text_cfg\": {}}", "a ResNet");
+	resnets();
 	return done_testing();
 }

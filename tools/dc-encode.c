@@ -31,7 +31,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_STR("model", 'm', &o.model, "MODEL", "encode only, with this run, model directory or .safetensors file"),
 	DC_OPT_CHOICE("only", 0, &o.only, "images|captions", "encode only these of each frame"),
 	DC_OPT_FLAG("hidden", 0, &o.hidden, "encode only images, as they are before the projection"),
-	DC_OPT_STR("freeze", 0, &o.freeze, "LIST", "conv1, image, text or none; must be what the run's config says"),
+	DC_OPT_STR("freeze", 0, &o.freeze, "LIST", "conv1, image, text, bn or none; must be what the run's config says"),
 	DC_OPT_INT("read-ahead", 0, &o.read_ahead, 0, 1 << 20, "MB", "read this much of the next batch while waiting [one batch]"),
 	DC_OPT_FLAG("by-value", 0, &o.by_value, "put gradients into the frames, not into the shared file"),
 	DC_OPT_STR("profile", 0, &o.profile, "FILE", "write there at the end where a training step's time went"),
@@ -188,7 +188,7 @@ unprojected(const struct dc_param *p)
 {
 	float *w = dc_xcalloc(p->n, sizeof *w);
 
-	for (int64_t i = 0; !strcmp(p->name, "visual.proj") && i < p->shape[0]; i++)
+	for (int64_t i = 0; p->image && p->ndim == 2 && i < p->shape[0]; i++)
 		w[i * p->shape[1] + i] = 1;
 	return w;
 }
@@ -196,7 +196,7 @@ unprojected(const struct dc_param *p)
 static int
 is_projection(const char *name)
 {
-	return !strcmp(name, "visual.proj") || !strncmp(name, "text_projection", strlen("text_projection"));
+	return !strcmp(name, "visual.proj") || !strncmp(name, "visual.attnpool.c_proj.", 23) || !strncmp(name, "text_projection", strlen("text_projection"));
 }
 
 static struct dc_weight *
@@ -231,7 +231,7 @@ encode_only(void)
 	if (dc_model_open(&e.m, o.model) < 0)
 		dc_die("%s", dc_err());
 	if (o.hidden)
-		e.m.c.embed_dim = e.m.c.vision.width;
+		e.m.c.embed_dim = dc_config_image_width(&e.m.c);
 	n = dc_params_list(&e.m.c, &p);
 	w = weights_of(p, n, &e.m.st);
 	if (!(e.enc = dc_enc_new(&e.m.c, w, n, 0)))
@@ -428,7 +428,7 @@ take_config(struct train *t)
 static int
 frozen(const struct dc_config *c, const struct dc_param *p)
 {
-	return (c->freeze & DC_FREEZE_CONV1 && !strcmp(p->name, "visual.conv1.weight")) ||
+	return p->stat || (c->freeze & DC_FREEZE_CONV1 && !strcmp(p->name, "visual.conv1.weight")) ||
 	    (c->freeze & DC_FREEZE_IMAGE && p->image) || (c->freeze & DC_FREEZE_TEXT && p->text);
 }
 
@@ -893,10 +893,12 @@ put_statistics(struct train *t)
 {
 	char key[128];
 
-	for (int i = 0; i < t->enc->n_bn; i++) {
-		const struct dc_bn_stats *s = &t->enc->bn[i];
+	for (int i = 0; i < t->enc->n_bn; i++) {   /* none where the running ones are in use */
+		const struct dc_bn_stats *s = t->enc->bn[i];
 		int64_t shape[] = { s->views, s->width };
 
+		if (!s->views)
+			continue;
 		snprintf(key, sizeof key, "%s.running_mean", s->name);
 		dc_put_data(&t->body, key, DC_F32, 2, shape, s->mean);
 		snprintf(key, sizeof key, "%s.running_var", s->name);

@@ -31,7 +31,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_CHOICE("as", 0, &o.as, "paper|released", "DeCLIP as the paper says, or as its released code does"),
 	DC_OPT_CHOICE("init", 0, &o.init, "openai|released", "initialisation of the image tower; default: by --as"),
 	DC_OPT_STR("weights", 0, &o.weights, "LIST", "weights of the terms, as clip=.4,mvs=.2,simsiam=.2,mlm=.2,nns=.2"),
-	DC_OPT_STR("freeze", 0, &o.freeze, "LIST", "never update these: conv1,image,text, or none; default by method"),
+	DC_OPT_STR("freeze", 0, &o.freeze, "LIST", "never update these: conv1,image,text,bn, or none; default by method"),
 	DC_OPT_INT("queue", 0, &o.queue, 1, 1 << 28, "N", "rows of the nearest-neighbour queue; default 65536"),
 	DC_OPT_INT("nns-after", 0, &o.nns_after, 1, 1 << 28, "N", "rows in the queue before it is used; default 1024"),
 	DC_OPT_STR("logit-scale", 0, &o.scale, "LO,HI", "limits of the logarithm of the scale; default by method"),
@@ -437,7 +437,8 @@ tell(const struct dc_state *s)
 	for (int i = 0; i < s->n; i++) {
 		const struct dc_param *p = &s->t[i].p;
 
-		*(p->head ? &heads : p->image ? &image : &text) += p->n;
+		if (!p->stat)
+			*(p->head ? &heads : p->image ? &image : &text) += p->n;
 	}
 	dc_warn("%s, as %s: %zu parameters in the image tower, %zu in the text tower, %zu in the heads", s->c.method,
 	    s->c.released ? "released" : "the paper", image, text, heads);

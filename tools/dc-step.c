@@ -84,6 +84,9 @@ struct pending {
 	int n_gradients;
 };
 
+/* A running statistic and, of a tower's mean, the count of batches that it has seen. */
+struct running { const char *name; int64_t width; float *value, *batches; };
+
 static struct ring {
 	struct dc_state s;
 	struct dc_shm shm;
@@ -91,7 +94,8 @@ static struct ring {
 	float *own;                           /* the gradients' block, by value */
 	float **g;                            /* [s.n]; NULL where frozen */
 	char *came;                           /* [s.n] */
-	float **stat; int64_t *stat_views;    /* [s.n_stats]: this step's batch statistics, [views, width] */
+	struct running *run; int n_run;
+	float **stat; int64_t *stat_views;    /* [n_run]: this step's batch statistics, [views, width] */
 	struct dc_in in;
 	struct dc_out loop;
 	struct dc_frame f;
@@ -314,6 +318,24 @@ logit_scale(void)
 	return NAN;
 }
 
+/* The heads' lie with the state, a tower's with its weights: mean, variance, count, one after the other. */
+static void
+list_running(void)
+{
+	r.run = dc_xcalloc((size_t)(r.s.n + r.s.n_stats) + 1, sizeof(*r.run));
+	for (int i = 0; i < r.s.n_stats; i++)
+		r.run[r.n_run++] = (struct running){ r.s.stat[i].name, r.s.stat[i].shape[0], r.s.stat_value[i], NULL };
+	for (int i = 0; i < r.s.n; i++) {
+		const struct dc_param *p = &r.s.t[i].p;
+		int mean = i + 2 < r.s.n && r.s.t[i + 2].p.whole;
+
+		if (p->stat && !p->whole)
+			r.run[r.n_run++] = (struct running){ p->name, p->shape[0], r.s.t[i].w, mean ? r.s.t[i + 2].w : NULL };
+	}
+	r.stat = dc_xcalloc((size_t)r.n_run + 1, sizeof(*r.stat));
+	r.stat_views = dc_xcalloc((size_t)r.n_run + 1, sizeof(*r.stat_views));
+}
+
 static void
 load(void)
 {
@@ -321,8 +343,6 @@ load(void)
 	check_numerics();
 	r.g = dc_xcalloc((size_t)r.s.n, sizeof(*r.g));
 	r.came = dc_xcalloc((size_t)r.s.n, 1);
-	r.stat = dc_xcalloc((size_t)r.s.n_stats + 1, sizeof(*r.stat));
-	r.stat_views = dc_xcalloc((size_t)r.s.n_stats + 1, sizeof(*r.stat_views));
 	dc_run_clean(o.run);
 	if (dc_shm_clean(o.run) < 0)
 		dc_die("%s", dc_err());
@@ -330,6 +350,7 @@ load(void)
 		own_memory();
 	else
 		share_memory();
+	list_running();
 	if (dc_state_load(&r.s) < 0)
 		dc_die("%s", dc_err());
 	clamp_scale();
@@ -547,7 +568,7 @@ begin_step(void)
 	for (int i = 0; i < DC_TERMS; i++)
 		r.p.loss[i] = NAN;
 	memset(r.came, 0, (size_t)r.s.n);
-	for (int i = 0; i < r.s.n_stats; i++) {
+	for (int i = 0; i < r.n_run; i++) {
 		free(r.stat[i]);
 		r.stat[i] = NULL;
 	}
@@ -700,14 +721,14 @@ take_stats(void)
 {
 	struct dc_tensor t;
 
-	for (int i = 0; i < r.s.n_stats; i++) {
-		const char *name = r.s.stat[i].name;
+	for (int i = 0; i < r.n_run; i++) {
+		const char *name = r.run[i].name;
 
 		if (!dc_frame_get(&r.f, name))
 			continue;
 		DC_TRY(dc_frame_tensor(&r.f, name, DC_F32, 2, &t));
-		if (!t.data || t.shape[1] != r.s.stat[i].shape[0] || r.stat[i])
-			return dc_frame_err(&r.f, "%s: wanted once, as [views, %lld]", name, (long long)r.s.stat[i].shape[0]);
+		if (!t.data || t.shape[1] != r.run[i].width || r.stat[i])
+			return dc_frame_err(&r.f, "%s: wanted once, as [views, %lld]", name, (long long)r.run[i].width);
 		r.stat[i] = dc_xmalloc(t.bytes + 1);
 		r.stat_views[i] = t.shape[0];
 		memcpy(r.stat[i], t.data, t.bytes);
@@ -721,13 +742,18 @@ take_stats(void)
 static void
 fold_stats(void)
 {
-	for (int i = 0; i < r.s.n_stats; i++)
-		for (int64_t v = 0; r.stat[i] && v < r.stat_views[i]; v++)
-			for (size_t k = 0; k < r.s.stat[i].n; k++) {
-				float *x = &r.s.stat_value[i][k];
+	for (int i = 0; i < r.n_run; i++) {
+		const size_t width = (size_t)r.run[i].width;
 
-				*x = (float)((1 - bn_momentum) * (double)*x + bn_momentum * (double)r.stat[i][(size_t)v * r.s.stat[i].n + k]);
+		for (int64_t v = 0; r.stat[i] && v < r.stat_views[i]; v++)
+			for (size_t k = 0; k < width; k++) {
+				float *x = &r.run[i].value[k];
+
+				*x = (float)((1 - bn_momentum) * (double)*x + bn_momentum * (double)r.stat[i][(size_t)v * width + k]);
 			}
+		if (r.stat[i] && r.run[i].batches)
+			*r.run[i].batches += (float)r.stat_views[i];
+	}
 }
 
 static void

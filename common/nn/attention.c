@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include "nn/attention.h"
 #include "nn/gemm.h"
+#include "nn/threads.h"
 #include "nn/vmath.h"
 
 /* One sequence and head: sizes, and where its first query, first key and probabilities lie. */
@@ -27,26 +24,6 @@ static int
 visible(const struct dc_attn *a, const struct one *o, int i)
 {
 	return a->causal ? o->Lk - o->Lq + i + 1 : o->Lk;
-}
-
-static int
-threads(void)
-{
-#ifdef _OPENMP
-	return omp_get_max_threads();
-#else
-	return 1;
-#endif
-}
-
-static int
-thread(void)
-{
-#ifdef _OPENMP
-	return omp_get_thread_num();
-#else
-	return 0;
-#endif
 }
 
 size_t
@@ -131,13 +108,13 @@ dc_attn_backward(dc_real *dq, dc_real *dk, dc_real *dv, const dc_real *dout, con
 	const int ldo = a->heads * a->hd, hd = a->hd;
 	const size_t room = largest(a);
 	struct dc_arena_mark mark = dc_arena_mark(arena);
-	dc_real *scratch = dc_arena_reals(arena, room * (size_t)threads());
+	dc_real *scratch = dc_arena_reals(arena, room * (size_t)dc_threads());
 
 #pragma omp parallel for schedule(static) if (a->prob_off[a->n] * ldo > DC_PARALLEL)
 	for (int i = 0; i < a->n * a->heads; i++) {
 		struct one o = at(a, i, ldq, ldk);
 		const dc_real *p = prob + o.prob, *dO = dout + o.out;
-		dc_real *ds = scratch + room * (size_t)thread();
+		dc_real *ds = scratch + room * (size_t)dc_thread();
 
 		dc_gemm(1, 0, o.Lk, hd, o.Lq, 1, p, o.Lk, dO, ldo, 0, dv + o.k, ldk);          /* dV = P^T dO */
 		dc_gemm(0, 1, o.Lq, o.Lk, hd, 1, dO, ldo, v + o.k, ldk, 0, ds, o.Lk);          /* dP = dO V^T */

@@ -7,6 +7,7 @@
 #include "nn/layernorm.h"
 #include "nn/mlm.h"
 #include "nn/mlp.h"
+#include "nn/resnet.h"
 #include "nn/simsiam.h"
 #include "nn/text.h"
 #include "nn/vit.h"
@@ -27,6 +28,7 @@ struct part {
 	int view, row, n;
 	struct dc_arena_mark mark;         /* where the part begins */
 	struct dc_vit_kept vit;
+	struct dc_resnet_kept resnet;
 	struct dc_text_kept text;
 	struct dc_text_pool pool;
 	dc_real *tokens;                   /* [n G, W] the image's, for FILIP */
@@ -51,7 +53,8 @@ struct filip { int F, G, W; struct dc_par image_w, image_b, text_w, text_b; int6
 
 struct dc_enc_private {
 	struct dc_weight *weights;   /* a copy of the caller's list: the SimSiam heads point into it */
-	struct dc_vit vit;
+	struct dc_vit vit;           /* one of these two; n_blocks 0: not a ResNet */
+	struct dc_resnet resnet;
 	struct dc_text_tower text;
 	struct dc_simsiam *simsiam;
 	struct dc_mlp *simclr;
@@ -67,7 +70,7 @@ struct dc_enc_private {
 
 /* --- the weights --- */
 
-struct finder { const struct dc_weight *w; int n, failed, trains; };
+struct finder { const struct dc_weight *w; int n, failed, trains, fixed; };
 
 static const struct dc_weight *
 find(void *arg, const char *name)
@@ -149,6 +152,72 @@ find_image(struct dc_vit *t, const struct dc_config *c, struct finder *f)
 	return f->trains;
 }
 
+/* The weights of a convolution K x K and of its batch norm. */
+static void
+find_conv(struct dc_res_conv *c, struct finder *f, const char *prefix, const char *conv, const char *bn, int K)
+{
+	const size_t O = (size_t)c->O;
+	char p[96];
+
+	snprintf(p, sizeof(p), "%s%s.", prefix, conv);
+	c->w = need(f, O * (size_t)c->I * (size_t)(K * K), p, "weight");
+	snprintf(p, sizeof(p), "%s%s.", prefix, bn);
+	c->bn.w = need(f, O, p, "weight");
+	c->bn.b = need(f, O, p, "bias");
+	c->bn.run_mean = need(f, O, p, "running_mean").w;
+	c->bn.run_var = need(f, O, p, "running_var").w;
+	c->bn.fixed = f->fixed;
+}
+
+static void
+find_bottleneck(struct dc_res_block *b, struct finder *f, int layer, int i)
+{
+	char p[64];
+
+	snprintf(p, sizeof(p), "visual.layer%d.%d.", layer, i);
+	find_conv(b->conv, f, p, "conv1", "bn1", 1);
+	find_conv(b->conv + 1, f, p, "conv2", "bn2", 3);
+	find_conv(b->conv + 2, f, p, "conv3", "bn3", 1);
+	if (b->down.O)
+		find_conv(&b->down, f, p, "downsample.0", "downsample.1", 1);
+}
+
+static void
+find_attnpool(struct dc_attnpool *t, struct finder *f)
+{
+	static const char p[] = "visual.attnpool.";
+	const size_t E = (size_t)t->E, D = (size_t)t->D;
+
+	t->pos = need(f, (size_t)(1 + t->P) * E, p, "positional_embedding");
+	t->q_w = need(f, E * E, p, "q_proj.weight");
+	t->q_b = need(f, E, p, "q_proj.bias");
+	t->k_w = need(f, E * E, p, "k_proj.weight");
+	t->k_b = need(f, E, p, "k_proj.bias");
+	t->v_w = need(f, E * E, p, "v_proj.weight");
+	t->v_b = need(f, E, p, "v_proj.bias");
+	t->c_w = need(f, D * E, p, "c_proj.weight");
+	t->c_b = need(f, D, p, "c_proj.bias");
+}
+
+static int
+find_resnet(struct dc_resnet *t, const struct dc_config *c, struct finder *f, int train)
+{
+	struct dc_res_block *b;
+
+	dc_resnet_init(t, c);
+	f->trains = 0;
+	f->fixed = !train || c->freeze & (DC_FREEZE_BN | DC_FREEZE_IMAGE);
+	find_conv(t->stem, f, "visual.", "conv1", "bn1", 3);
+	find_conv(t->stem + 1, f, "visual.", "conv2", "bn2", 3);
+	find_conv(t->stem + 2, f, "visual.", "conv3", "bn3", 3);
+	b = t->block;
+	for (int l = 0; l < 4; l++)
+		for (int i = 0; i < c->vision.stages[l]; i++)
+			find_bottleneck(b++, f, l + 1, i);
+	find_attnpool(&t->pool, f);
+	return f->trains;
+}
+
 static int
 find_text(struct dc_text_tower *t, const struct dc_config *c, struct finder *f)
 {
@@ -176,6 +245,14 @@ has(const struct dc_config *c, enum dc_term term)
 }
 
 static void
+add_statistics(struct dc_enc *e, struct dc_bn_stats *s, int n)
+{
+	e->bn = dc_xrealloc(e->bn, (size_t)(e->n_bn + n), sizeof(*e->bn));
+	for (int i = 0; i < n; i++)
+		e->bn[e->n_bn++] = s + i;
+}
+
+static void
 find_filip(struct filip *t, const struct dc_config *c, struct finder *f)
 {
 	const size_t F = c->filip_width, W = dc_config_token_width(c), T = c->text.width;
@@ -198,8 +275,7 @@ find_simclr(struct dc_enc *e, struct finder *f)
 
 	if (!(e->p->simclr = dc_mlp_new(layer, 3, find, f)))
 		return -1;
-	e->bn = e->p->simclr->bn;
-	e->n_bn = e->p->simclr->n_bn;
+	add_statistics(e, e->p->simclr->bn, e->p->simclr->n_bn);
 	return e->p->train ? 0 : dc_mlp_use_running(e->p->simclr, find, f);
 }
 
@@ -222,8 +298,7 @@ find_heads(struct dc_enc *e, struct finder *f)
 		return f->failed;
 	if (!(p->simsiam = dc_simsiam_new(&e->c, find, f)))
 		return -1;
-	e->bn = p->simsiam->bn;
-	e->n_bn = DC_SIMSIAM_BN;
+	add_statistics(e, p->simsiam->bn, DC_SIMSIAM_BN);
 	return p->train ? 0 : dc_simsiam_use_running(p->simsiam, find, f);
 }
 
@@ -233,10 +308,12 @@ check(const struct dc_config *c)
 	const struct dc_vision *v = &c->vision;
 	const struct dc_text *t = &c->text;
 
-	DC_CHECK(v->patch_size >= 1 && v->image_size >= v->patch_size, "image_size %d holds no patch of %d", v->image_size,
-		v->patch_size);
+	DC_CHECK(dc_config_resnet(c) || (v->patch_size >= 1 && v->image_size >= v->patch_size), "image_size %d holds no patch of %d",
+		v->image_size, v->patch_size);
+	DC_CHECK(!dc_config_resnet(c) || (v->image_size >= 32 && v->image_size % 32 == 0), "image_size %d is not a multiple of 32",
+		v->image_size);
 	DC_CHECK(v->layers >= 1 && t->layers >= 1, "a tower needs a layer");
-	DC_CHECK(v->heads >= 1 && v->width % v->heads == 0, "vision width %d is not a multiple of %d heads", v->width,
+	DC_CHECK(v->heads >= 1 && (dc_config_resnet(c) ? 32 : 1) * v->width % v->heads == 0, "vision width %d is not a multiple of %d heads", v->width,
 		v->heads);
 	DC_CHECK(t->heads >= 1 && t->width % t->heads == 0, "text width %d is not a multiple of %d heads", t->width, t->heads);
 	DC_CHECK(t->context_length >= 1 && t->vocab_size >= 2, "text context_length %d, vocab_size %d", t->context_length,
@@ -262,7 +339,8 @@ dc_enc_new(const struct dc_config *c, const struct dc_weight *weights, int n_wei
 	e->c = *c;
 	e->T = c->text.context_length;
 	e->p->train = train;
-	e->p->image_trains = find_image(&e->p->vit, c, &f);
+	e->p->image_trains = dc_config_resnet(c) ? find_resnet(&e->p->resnet, c, &f, train) : find_image(&e->p->vit, c, &f);
+	add_statistics(e, e->p->resnet.stats, e->p->resnet.n_stats);
 	e->p->text_trains = find_text(&e->p->text, c, &f);
 	if (find_heads(e, &f) < 0) {
 		dc_enc_free(e);
@@ -274,7 +352,7 @@ dc_enc_new(const struct dc_config *c, const struct dc_weight *weights, int n_wei
 void
 dc_enc_watch(struct dc_enc *e, struct dc_laps *laps)
 {
-	e->p->vit.blocks.laps = e->p->text.blocks.laps = laps;
+	e->p->vit.blocks.laps = e->p->text.blocks.laps = e->p->resnet.laps = laps;
 }
 
 void
@@ -303,6 +381,8 @@ dc_enc_free(struct dc_enc *e)
 	free(e->mlm_nll);
 	free(e->d_mlm_nll);
 	dc_simsiam_free(p->simsiam);
+	dc_resnet_free(&p->resnet);
+	free(e->bn);
 	free(p->weights);
 	free(p->vit.blocks.block);
 	free(p->text.blocks.block);
@@ -414,7 +494,7 @@ dc_enc_begin(struct dc_enc *e, int N, int keep)
 		e->filip_off[n] = 0;
 	zero(e->d_mlm_nll, (size_t)p->mlm.cap);
 	for (int i = 0; i < e->n_bn; i++)
-		e->bn[i].views = 0;
+		e->bn[i]->views = 0;
 }
 
 static struct part *
@@ -460,7 +540,10 @@ dc_enc_image(struct dc_enc *e, int view, int row, int n, const uint8_t *rgb)
 		out.pooled = p->pooled[view] + (size_t)row * (size_t)dc_config_image_width(&e->c);
 	else
 		out.features = e->image_features[view] + (size_t)row * e->c.embed_dim;
-	dc_vit_forward(&out, keep ? &k->vit : NULL, &p->vit, rgb, n, &p->arena);
+	if (p->resnet.n_blocks)
+		dc_resnet_forward(&out, keep ? &k->resnet : NULL, &p->resnet, rgb, n, &p->arena);
+	else
+		dc_vit_forward(&out, keep ? &k->vit : NULL, &p->vit, rgb, n, &p->arena);
 	if (tokens)
 		project_image_tokens(e, row, n, k->tokens);
 	if (!keep)
@@ -857,7 +940,10 @@ image_backward(struct dc_enc *e, const struct part *k)
 		dc_linear_backward(d.tokens, t->W, 0, t->image_w.g, t->image_b.g, e->d_filip_image +
 			(size_t)k->row * (size_t)t->G * (size_t)t->F, t->F, k->tokens, t->W, t->image_w.w, k->n * t->G, t->W, t->F);
 	}
-	dc_vit_backward(&k->vit, &p->vit, &d, &p->arena);
+	if (p->resnet.n_blocks)
+		dc_resnet_backward(&k->resnet, &p->resnet, &d, &p->arena);
+	else
+		dc_vit_backward(&k->vit, &p->vit, &d, &p->arena);
 }
 
 static void
@@ -918,22 +1004,36 @@ kept_by(double n, double L, int layers, int W, int F, int heads)
 	return (layers - 1) * all + last + 2 * n * L * W;
 }
 
+static double
+kept_by_resnet(const struct dc_config *c, double *scratch)
+{
+	struct dc_resnet t;
+	double reals;
+
+	dc_resnet_init(&t, c);
+	reals = dc_resnet_kept_reals(&t, scratch);
+	dc_resnet_free(&t);
+	return reals;
+}
+
 size_t
 dc_enc_bytes(const struct dc_config *c, int N, double tokens)
 {
 	const struct dc_vision *v = &c->vision;
 	const struct dc_text *t = &c->text;
-	const double G = (double)(v->image_size / v->patch_size) * (v->image_size / v->patch_size), part = N < 64 ? N : 64;
+	const int grid = dc_config_resnet(c) ? 0 : v->image_size / v->patch_size;
+	const double G = (double)grid * grid, part = N < 64 ? N : 64;
 	const int image = c->image_views > 0 ? c->image_views : 1, text = c->caption_views > 0 ? c->caption_views : 1;
 	const int mlm = has(c, DC_TERM_MLM) && !c->released;
-	double reals = image * kept_by(N, 1 + G, v->layers, v->width, v->mlp, v->heads) +
-		(text + mlm) * kept_by(N, tokens, t->layers, t->width, t->mlp, t->heads);
+	double scratch = 0, reals = image * (grid ? kept_by(N, 1 + G, v->layers, v->width, v->mlp, v->heads) :
+		N * kept_by_resnet(c, &scratch)) + (text + mlm) * kept_by(N, tokens, t->layers, t->width, t->mlp, t->heads);
 
 	if (has(c, DC_TERM_SIMCLR))
 		reals += 2.0 * N * (4.0 * c->simclr_hidden + 2 * dc_config_image_width(c));
 	if (has(c, DC_TERM_FILIP))
 		reals += N * (G * (2.0 * c->filip_width + v->width) + tokens * (2.0 * c->filip_width + t->width));
 	/* on top, for one part: a block's scratch in the backward pass, or the patches */
-	reals += part * (1 + G) * (2.0 * v->mlp + 6.0 * v->width) + 1024.0 * 3 * v->patch_size * v->patch_size;
+	reals += grid ? part * (1 + G) * (2.0 * v->mlp + 6.0 * v->width) + 1024.0 * 3 * v->patch_size * v->patch_size :
+		part * scratch;
 	return (size_t)(reals * sizeof(dc_real));
 }

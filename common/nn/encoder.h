@@ -31,9 +31,9 @@ enum { DC_VIEWS_MAX = 4 };
 /* A tensor of the model: where its value lives, and its gradient (NULL: frozen, or encoding only). */
 struct dc_weight { const char *name; size_t n; const dc_real *w; dc_real *g; };
 
-/* Batch-norm statistics of one layer and step, in the order the views went through: mean and unbiased variance,
- * [views, width] each, for the owner of the running statistics to fold in with momentum 0.1. */
-struct dc_bn_stats { const char *name; int views, width; dc_real *mean, *var; };
+/* Batch-norm statistics of one layer and step, in the order the views went through (a ResNet's: the parts, view by view):
+ * mean and unbiased variance, [views, width] each, for the owner of the running statistics to fold in with momentum 0.1. */
+struct dc_bn_stats { const char *name; int views, width; dc_real *mean, *var; int cap; };
 
 struct dc_enc {
 	struct dc_config c;
@@ -49,7 +49,7 @@ struct dc_enc {
 	dc_real *d_image_features[DC_VIEWS_MAX], *d_text_features[DC_VIEWS_MAX], *d_simsiam_p[DC_VIEWS_MAX];
 	dc_real *d_simclr_z[DC_VIEWS_MAX], *d_filip_image, *d_filip_text;
 	dc_real *d_mlm_nll;                                                        /* [M] */
-	struct dc_bn_stats *bn; int n_bn;
+	struct dc_bn_stats **bn; int n_bn;                                         /* of the heads and of a ResNet */
 	struct dc_enc_private *p;
 };
 

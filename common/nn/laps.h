@@ -5,7 +5,10 @@
 
 #include "base/util.h"
 
-enum dc_lap { DC_LAP_GEMM, DC_LAP_ATTENTION, DC_LAP_NORM, DC_LAP_ACTIVATION, DC_LAP_EMBED, DC_LAP_HEADS, DC_LAP_OTHER, DC_LAPS };
+enum dc_lap {
+	DC_LAP_GEMM, DC_LAP_ATTENTION, DC_LAP_NORM, DC_LAP_ACTIVATION, DC_LAP_EMBED, DC_LAP_CONV, DC_LAP_MAPNORM, DC_LAP_HEADS, DC_LAP_OTHER,
+	DC_LAPS
+};
 extern const char *const dc_lap_names[DC_LAPS];
 
 /* seconds by kind; flop: floating-point operations of the products that the mathematics needs (a multiplication and an

@@ -4,6 +4,7 @@
 #include <cblas.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ static const char model_file[] = "open_clip_model.safetensors";
 int
 dc_param_frozen(const struct dc_config *c, const struct dc_param *p)
 {
-	return (c->freeze & DC_FREEZE_CONV1 && !strcmp(p->name, "visual.conv1.weight")) ||
+	return p->stat || (c->freeze & DC_FREEZE_CONV1 && !strcmp(p->name, "visual.conv1.weight")) ||
 	    (c->freeze & DC_FREEZE_IMAGE && p->image) || (c->freeze & DC_FREEZE_TEXT && p->text);
 }
 
@@ -282,7 +283,7 @@ load_file(struct dc_state *s, const char *sub, const char *file, int head, int a
 		r = dc_model_check(&st, p, n, head);
 		for (int i = 0; r == 0 && i < n; i++)
 			if (p[i].head == head)
-				memcpy(average ? s->t[i].ema : s->t[i].w, dc_st_find(&st, p[i].name)->data, p[i].n * sizeof(float));
+				dc_model_copy(average ? s->t[i].ema : s->t[i].w, dc_st_find(&st, p[i].name));
 		dc_st_close(&st);
 	}
 	free(p);
@@ -400,7 +401,7 @@ dc_state_load(struct dc_state *s)
 
 /* --- writing --- */
 
-struct writing { struct dc_st_tensor *t; int n; struct dc_st_meta *meta; int n_meta; };
+struct writing { struct dc_st_tensor *t; int n; struct dc_st_meta *meta; int n_meta; int64_t *count; int n_counts; };
 
 static void
 put_tensor(struct writing *w, const char *prefix, const struct dc_param *p, const float *data)
@@ -410,6 +411,11 @@ put_tensor(struct writing *w, const char *prefix, const struct dc_param *p, cons
 	*t = (struct dc_st_tensor){ .name = dc_xasprintf("%s%s", prefix, p->name), .type = DC_F32, .ndim = p->ndim,
 	    .data = (void *)(uintptr_t)data };
 	memcpy(t->shape, p->shape, sizeof(p->shape));
+	if (p->whole) {
+		t->type = DC_I64;
+		t->data = &w->count[w->n_counts];
+		w->count[w->n_counts++] = llrintf(*data);
+	}
 }
 
 static void
@@ -422,7 +428,8 @@ static struct writing
 writing_new(const struct dc_state *s)
 {
 	return (struct writing){ .t = dc_xcalloc(2 * (size_t)s->n + (size_t)s->n_stats + 1, sizeof(struct dc_st_tensor)),
-	    .meta = dc_xcalloc((size_t)s->n + 16, sizeof(struct dc_st_meta)) };
+	    .meta = dc_xcalloc((size_t)s->n + 16, sizeof(struct dc_st_meta)),
+	    .count = dc_xcalloc((size_t)s->n + 1, sizeof(int64_t)) };
 }
 
 static int
@@ -438,6 +445,7 @@ writing_end(struct writing *w, int fd, const char *file)
 	}
 	free(w->t);
 	free(w->meta);
+	free(w->count);
 	return r;
 }
 

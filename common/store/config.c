@@ -73,19 +73,21 @@ dc_config_masked_text(const struct dc_config *c)
 int
 dc_config_image_width(const struct dc_config *c)
 {
-	return c->vision.width;
+	return dc_config_resnet(c) ? 32 * c->vision.width : c->vision.width;
 }
 
 int
 dc_config_token_width(const struct dc_config *c)
 {
-	return c->vision.width;
+	return dc_config_image_width(c);
 }
 
 int
 dc_config_tokens(const struct dc_config *c)
 {
-	return (c->vision.image_size / c->vision.patch_size) * (c->vision.image_size / c->vision.patch_size);
+	const int grid = c->vision.image_size / (dc_config_resnet(c) ? 32 : c->vision.patch_size);
+
+	return grid * grid;
 }
 
 /* DeCLIP, eq. 8: L = (1 - a - b - g) CLIP + a (SimSiam + MLM) + b MVS + g NNS, a = b = g = 0.2: the two
@@ -117,6 +119,8 @@ dc_config_method(struct dc_config *c, const char *method, int released)
 	memcpy(c->weight, m->weight[released], sizeof c->weight);
 	c->weight[DC_TERM_CLIP] = dc_config_clip_weight(c);
 	c->freeze = m->freeze[released];
+	if (dc_config_resnet(c))
+		c->freeze &= ~DC_FREEZE_CONV1;   /* the released code freezes it in vision transformers only */
 	c->queue = c->weight[DC_TERM_NNS] > 0 ? 65536 : 0;
 	c->nns_after = 1024;
 	c->logit_scale_min = m->limits[released][0];
@@ -258,6 +262,34 @@ take_ratio(json_t *o, const char *where, int width, int *mlp)
 	return 0;
 }
 
+/* layers: [3,4,6,3]; no patches, and no MLPs. */
+static int
+take_resnet(struct dc_vision *v, json_t *o)
+{
+	static const char where[] = "vision_cfg";
+	json_t *layers = json_object_get(o, "layers"), *patch = json_object_get(o, "patch_size");
+	int head_width;
+
+	DC_TRY(known_keys(o, where, "image_size layers width patch_size head_width", vision_plain));
+	DC_CHECK(!patch || json_is_null(patch), "vision_cfg: 'patch_size' must be null where 'layers' is a list");
+	DC_TRY(take_int(o, where, "image_size", 32, 4096, -1, &v->image_size));
+	DC_CHECK(v->image_size % 32 == 0, "vision_cfg: 'image_size' %d is not a multiple of 32, as a ResNet needs it", v->image_size);
+	DC_TRY(take_int(o, where, "width", 2, 512, -1, &v->width));
+	DC_TRY(take_int(o, where, "head_width", 1, 16384, 64, &head_width));
+	DC_CHECK(v->width % 2 == 0 && 32 * v->width % head_width == 0, "vision_cfg: 32 times 'width' %d is not a multiple of the "
+	    "head width %d, or it is odd", v->width, head_width);
+	DC_CHECK(json_array_size(layers) == 4, "vision_cfg: 'layers' must be a whole number or a list of four");
+	for (int i = 0; i < 4; i++) {
+		json_t *n = json_array_get(layers, (size_t)i);
+
+		DC_CHECK(json_is_integer(n) && json_integer_value(n) >= 1 && json_integer_value(n) <= 256,
+		    "vision_cfg: 'layers' must be four whole numbers in [1, 256]");
+		v->layers += v->stages[i] = (int)json_integer_value(n);
+	}
+	v->heads = 32 * v->width / head_width;
+	return 0;
+}
+
 static int
 take_vision(struct dc_vision *v, json_t *o)
 {
@@ -265,7 +297,8 @@ take_vision(struct dc_vision *v, json_t *o)
 	int head_width;
 
 	DC_CHECK(json_is_object(o), "model_cfg: 'vision_cfg' is missing");
-	DC_CHECK(!json_is_array(json_object_get(o, "layers")), "vision_cfg: 'layers' is a list: ResNet image encoders are not supported");
+	if (json_is_array(json_object_get(o, "layers")))
+		return take_resnet(v, o);
 	DC_TRY(known_keys(o, where, "image_size layers width patch_size head_width mlp_ratio", vision_plain));
 	DC_TRY(take_int(o, where, "image_size", 1, 4096, -1, &v->image_size));
 	DC_TRY(take_int(o, where, "layers", 1, 256, -1, &v->layers));
@@ -361,16 +394,18 @@ int
 dc_config_freeze(const char *list, int *freeze)
 {
 	static const struct { const char *name; int bit; } names[] = {
-		{ "conv1", DC_FREEZE_CONV1 }, { "image", DC_FREEZE_IMAGE }, { "text", DC_FREEZE_TEXT }, { "none", 0 },
+		{ "conv1", DC_FREEZE_CONV1 }, { "image", DC_FREEZE_IMAGE }, { "text", DC_FREEZE_TEXT },
+		{ "bn", DC_FREEZE_BN }, { "none", 0 },
 	};
+	enum { NAMES = sizeof names / sizeof *names };
 	size_t n, i;
 
 	*freeze = 0;
 	for (const char *p = list; *p; p += n + (p[n] == ',')) {
 		n = strcspn(p, ",");
-		for (i = 0; i < 4 && (strlen(names[i].name) != n || strncmp(names[i].name, p, n)); i++)
+		for (i = 0; i < NAMES && (strlen(names[i].name) != n || strncmp(names[i].name, p, n)); i++)
 			;
-		DC_CHECK(i < 4, "freeze '%s': must be a list of conv1, image, text, or none", list);
+		DC_CHECK(i < NAMES, "freeze '%s': must be a list of conv1, image, text, bn, or none", list);
 		*freeze |= names[i].bit;
 	}
 	return 0;
@@ -463,19 +498,26 @@ ratio_json(int mlp, int width)
 }
 
 static json_t *
+resnet_json(const struct dc_vision *v)
+{
+	return json_pack("{s:i, s:[i,i,i,i], s:i, s:n}", "image_size", v->image_size, "layers", v->stages[0], v->stages[1],
+	    v->stages[2], v->stages[3], "width", v->width, "patch_size");
+}
+
+static json_t *
 model_json(const struct dc_config *c)
 {
 	const struct dc_vision *v = &c->vision;
 	const struct dc_text *t = &c->text;
-	json_t *vision = json_pack("{s:i, s:i, s:i, s:i}", "image_size", v->image_size, "layers", v->layers, "width", v->width,
-	    "patch_size", v->patch_size);
+	json_t *vision = dc_config_resnet(c) ? resnet_json(v) : json_pack("{s:i, s:i, s:i, s:i}", "image_size", v->image_size,
+	    "layers", v->layers, "width", v->width, "patch_size", v->patch_size);
 	json_t *text = json_pack("{s:i, s:i, s:i, s:i, s:i}", "context_length", t->context_length, "vocab_size", t->vocab_size,
 	    "width", t->width, "heads", t->heads, "layers", t->layers);
 	json_t *m;
 
-	if (v->width != 64 * v->heads)
-		json_object_set_new(vision, "head_width", json_integer(v->width / v->heads));
-	if (v->mlp != 4 * v->width)
+	if (dc_config_image_width(c) != 64 * v->heads)
+		json_object_set_new(vision, "head_width", json_integer(dc_config_image_width(c) / v->heads));
+	if (!dc_config_resnet(c) && v->mlp != 4 * v->width)
 		json_object_set_new(vision, "mlp_ratio", ratio_json(v->mlp, v->width));
 	if (t->mlp != 4 * t->width)
 		json_object_set_new(text, "mlp_ratio", ratio_json(t->mlp, t->width));
@@ -511,8 +553,8 @@ dc_config_model_json(const struct dc_config *c)
 static void
 freeze_text(int freeze, char *s, size_t n)
 {
-	snprintf(s, n, "%s%s%s", freeze & DC_FREEZE_CONV1 ? ",conv1" : "", freeze & DC_FREEZE_IMAGE ? ",image" : "",
-	    freeze & DC_FREEZE_TEXT ? ",text" : "");
+	snprintf(s, n, "%s%s%s%s", freeze & DC_FREEZE_CONV1 ? ",conv1" : "", freeze & DC_FREEZE_IMAGE ? ",image" : "",
+	    freeze & DC_FREEZE_TEXT ? ",text" : "", freeze & DC_FREEZE_BN ? ",bn" : "");
 	if (*s)
 		memmove(s, s + 1, strlen(s));
 	else

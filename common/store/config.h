@@ -19,7 +19,9 @@
 #include <stdint.h>
 #include "base/util.h"
 
-struct dc_vision { int image_size, patch_size, width, layers, heads, mlp; };  /* heads = width / head_width (64) */
+/* heads = width / head_width (64). A ResNet: stages are the bottlenecks of its four layers, layers their sum; heads, of the
+ * attention pooling, = 32 width / head_width; patch_size and mlp 0. */
+struct dc_vision { int image_size, patch_size, width, layers, heads, mlp, stages[4]; };
 struct dc_text { int context_length, vocab_size, width, heads, layers, mlp; int proj_bias; }; /* text_projection is a linear layer */
 
 /* The terms of the total, in the order of log.tsv. */
@@ -27,7 +29,7 @@ enum dc_term { DC_TERM_CLIP, DC_TERM_MVS, DC_TERM_SIMSIAM, DC_TERM_MLM, DC_TERM_
 	DC_TERM_SIGLIP, DC_TERMS };
 extern const char *const dc_term_names[DC_TERMS]; /* "clip" "mvs" "simsiam" "mlm" "nns" "simclr" "filip" "siglip" */
 
-enum { DC_FREEZE_CONV1 = 1, DC_FREEZE_IMAGE = 2, DC_FREEZE_TEXT = 4 };
+enum { DC_FREEZE_CONV1 = 1, DC_FREEZE_IMAGE = 2, DC_FREEZE_TEXT = 4, DC_FREEZE_BN = 8 };
 
 struct dc_config {
 	struct dc_vision vision;
@@ -41,7 +43,7 @@ struct dc_config {
 	int released;               /* --as released */
 	double weight[DC_TERMS];    /* 0: the term is off */
 	int image_views, caption_views; /* follow from the weights: 2, 2 where MVS, SimSiam or NNS needs them; 3, 1 for SimCLR */
-	int freeze;                 /* DC_FREEZE_* */
+	int freeze;                 /* DC_FREEZE_*; BN: a ResNet normalises by its running statistics, which stay */
 	int64_t queue, nns_after;   /* rows of the nn queue (0 without NNS); NNS starts at min(nns_after, queue) valid rows */
 	double logit_scale_min, logit_scale_max; /* of the log */
 	int simsiam_width;          /* 1024 (projector hidden and output) */
@@ -89,6 +91,9 @@ int dc_config_parse(struct dc_config *c, const char *json, size_t n) DC_MUST_USE
 char *dc_config_json(const struct dc_config *c);
 char *dc_config_model_json(const struct dc_config *c);
 
+/* Whether the image tower is a ResNet. */
+static inline int dc_config_resnet(const struct dc_config *c) { return c->vision.stages[0] > 0; }
+
 /* --- the tensors that follow from a config --- */
 
 enum dc_param_init { DC_INIT_ZERO, DC_INIT_ONE, DC_INIT_NORMAL, DC_INIT_UNIFORM, DC_INIT_VALUE };
@@ -100,6 +105,8 @@ struct dc_param {
 	int head;              /* lives in heads/declip.safetensors, else in open_clip_model.safetensors */
 	int decay;             /* weight decay applies */
 	int image, text;       /* belongs to that tower (for --freeze) */
+	int stat;              /* not trained: a running statistic of a ResNet, which dc-step folds in; it lies with the weights */
+	int whole;             /* a count: a whole number, I64 in files, a float elsewhere */
 	enum dc_param_init init; double init_scale; /* std, half width of the uniform, or value */
 };
 

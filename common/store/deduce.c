@@ -62,8 +62,6 @@ int
 dc_deduce_format(const struct dc_st *st, enum dc_format *format, const char **prefix)
 {
 	*prefix = dc_deduce_prefix(st);
-	DC_CHECK(!any(st, *prefix, "visual.layer1.") && !any(st, *prefix, "visual.attnpool."),
-	    "%s: its image tower is a ResNet, which is not supported", st->path);
 	DC_CHECK(!any(st, *prefix, "visual.trunk.") && !any(st, *prefix, "text.transformer.") && !any(st, *prefix, "text.encoder."),
 	    "%s: a custom tower of open_clip (text.* or visual.trunk.*), which is not supported", st->path);
 	if (any(st, "", "vision_model.") && any(st, "", "text_model."))
@@ -141,6 +139,33 @@ deduce_image(struct dc_config *c, const struct dc_st *st, const struct keys *k, 
 	return heads_of(st, "image", v->width, &v->heads);
 }
 
+/* visual.conv1 [W/2,3,3,3], attnpool.positional_embedding [1 + (S/32)^2, 32 W], c_proj [D, 32 W] */
+static int
+deduce_resnet(struct dc_config *c, const struct dc_st *st, const char *prefix)
+{
+	const struct dc_st_tensor *conv1, *pos, *proj;
+	struct dc_vision *v = &c->vision;
+	char name[32];
+	int64_t grid;
+
+	DC_TRY(need(st, prefix, "visual.conv1.weight", 4, &conv1));
+	DC_TRY(need(st, prefix, "visual.attnpool.positional_embedding", 2, &pos));
+	DC_TRY(need(st, prefix, "visual.attnpool.c_proj.weight", 2, &proj));
+	grid = (int64_t)lround(sqrt((double)(pos->shape[0] - 1)));
+	DC_CHECK(grid * grid == pos->shape[0] - 1 && grid >= 1 && grid <= 128, "%s: tensor %s has %lld rows, which are not the pixels of "
+	    "a square and one more", st->path, pos->name, (long long)pos->shape[0]);
+	DC_CHECK(conv1->shape[0] <= 256, "%s: tensor %s has %lld rows", st->path, conv1->name, (long long)conv1->shape[0]);
+	v->width = 2 * (int)conv1->shape[0];
+	v->image_size = 32 * (int)grid;
+	for (int i = 0; i < 4; i++) {
+		snprintf(name, sizeof(name), "visual.layer%d.", i + 1);
+		v->layers += v->stages[i] = layers_of(st, prefix, name);
+		DC_CHECK(v->stages[i] > 0, "%s: no tensors of %s%s", st->path, prefix, name);
+	}
+	c->embed_dim = (int)proj->shape[0];
+	return heads_of(st, "image", 32 * v->width, &v->heads);
+}
+
 static int
 deduce_text(struct dc_config *c, const struct dc_st *st, const struct keys *k, const char *prefix)
 {
@@ -172,7 +197,10 @@ dc_deduce_towers(struct dc_config *c, const struct dc_st *st, enum dc_format for
 		memcpy(c->std, imagenet_std, sizeof(c->std));
 		strcpy(c->interpolation, "bilinear");
 	}
-	DC_TRY(deduce_image(c, st, &keys[format], prefix));
+	if (any(st, prefix, "visual.attnpool."))
+		DC_TRY(deduce_resnet(c, st, prefix));
+	else
+		DC_TRY(deduce_image(c, st, &keys[format], prefix));
 	DC_TRY(deduce_text(c, st, &keys[format], prefix));
 	if (format == DC_FORMAT_HF)
 		c->text.proj_bias = 0;

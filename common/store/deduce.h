@@ -8,7 +8,7 @@
 /* What all names begin with: "module.", which torch's parallel training puts there, or "". */
 const char *dc_deduce_prefix(const struct dc_st *st);
 
-/* The format by the tensors' names, and that prefix. -1 with a message: a ResNet, another
+/* The format by the tensors' names, and that prefix. -1 with a message: another
  * kind of model, no model at all. */
 int dc_deduce_format(const struct dc_st *st, enum dc_format *format, const char **prefix) DC_MUST_USE;
 

@@ -41,8 +41,18 @@ check_one(const struct dc_st *st, const struct dc_st_tensor *t, const struct dc_
 	shape_text(got, sizeof got, t->ndim, t->shape);
 	shape_text(want, sizeof want, p->ndim, p->shape);
 	DC_CHECK(same, "%s: tensor %s has shape [%s], the config asks for [%s]", st->path, p->name, got, want);
-	DC_CHECK(t->type == DC_F32, "%s: tensor %s is %s, not f32", st->path, p->name, dc_type_name(t->type));
+	DC_CHECK(t->type == (p->whole ? DC_I64 : DC_F32), "%s: tensor %s is %s, not %s", st->path, p->name, dc_type_name(t->type),
+	    p->whole ? "i64" : "f32");
 	return 0;
+}
+
+void
+dc_model_copy(float *to, const struct dc_st_tensor *t)
+{
+	if (t->type == DC_F32)
+		memcpy(to, t->data, t->bytes);
+	for (size_t i = 0; t->type == DC_I64 && i < t->n; i++)
+		to[i] = (float)((const int64_t *)t->data)[i];
 }
 
 int

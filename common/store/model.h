@@ -44,7 +44,9 @@ struct dc_heads { struct dc_config c; struct dc_st st, extra; };
 int dc_model_heads(const struct dc_model *m, struct dc_heads *h) DC_MUST_USE;
 void dc_heads_close(struct dc_heads *h);
 
-/* Check that st has exactly the parameters p (those with head == heads), F32 and of their shapes. 0 or -1. */
+/* Check that st has exactly the parameters p (those with head == heads), F32 (counts: I64) and of their shapes. 0 or -1. */
 int dc_model_check(const struct dc_st *st, const struct dc_param *p, int n, int heads) DC_MUST_USE;
+/* Such a tensor's elements as floats. */
+void dc_model_copy(float *to, const struct dc_st_tensor *t);
 
 #endif

@@ -48,6 +48,7 @@ same(struct dc_names *n, int ours, const char *fmt, ...)
 	vsnprintf(name, sizeof(name), fmt, ap);
 	va_end(ap);
 	j = add_theirs(n, p->head, p->ndim, p->shape, "%s", name);
+	n->theirs[j].whole = n->theirs[j].optional = p->whole;
 	add_move(n, ours, 0, j, 0, p->n);
 	return j;
 }
@@ -301,7 +302,7 @@ own_names(struct dc_names *n, const char *prefix, int heads)
 		int j = n->ours[i].head == DC_TOWERS || heads ? same(n, i, "%s%s", prefix, n->ours[i].name) : -1;
 
 		if (j >= 0)
-			n->theirs[j].optional = n->ours[i].head == DC_EXTRAS;
+			n->theirs[j].optional |= n->ours[i].head == DC_EXTRAS;
 	}
 }
 
@@ -310,8 +311,9 @@ dc_names_new(enum dc_format format, const char *prefix, const struct dc_config *
 {
 	struct dc_names *n;
 
-	if (c->text.proj_bias && format == DC_FORMAT_HF) {
-		dc_err_set("the text projection has a bias, for which hf has no place");
+	if (format == DC_FORMAT_HF && (c->text.proj_bias || dc_config_resnet(c))) {
+		dc_err_set(c->text.proj_bias ? "the text projection has a bias, for which hf has no place" :
+		    "its image tower is a ResNet, for which hf has no place");
 		return NULL;
 	}
 	n = dc_xcalloc(1, sizeof(*n));

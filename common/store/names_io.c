@@ -50,12 +50,14 @@ check_one(const struct dc_st *st, const struct dc_st_tensor *t, const struct dc_
 	return 0;
 }
 
-/* What older programs save besides, which follows from the rest. */
+/* What older programs save besides, which follows from the rest; and the released ResNets' layer for images of another
+ * size, which was never trained. */
 static int
 beside(const char *name)
 {
 	static const char *const names[] = { "input_resolution", "context_length", "vocab_size",
-		"text_model.embeddings.position_ids", "vision_model.embeddings.position_ids" };
+		"text_model.embeddings.position_ids", "vision_model.embeddings.position_ids", "module.visual.fc.weight",
+		"module.visual.fc.bias" };
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (!strcmp(name, names[i]))

@@ -81,6 +81,88 @@ add_block(struct list *l, const char *prefix, int i, int width, int mlp, const s
 	add(l, DC_INIT_UNIFORM, pow(mlp, -0.5), SHAPE(width), "%s.mlp.c_proj.bias", b);
 }
 
+/* --- a ResNet --- */
+
+static struct dc_param *
+add_stat(struct list *l, enum dc_param_init init, const int64_t *shape, const char *prefix, const char *name)
+{
+	struct dc_param *p = add(l, init, 0, shape, "%s.%s", prefix, name);
+
+	p->stat = 1;
+	return p;
+}
+
+static void
+add_batch_norm(struct list *l, const char *prefix, int width, int zero)
+{
+	add(l, zero ? DC_INIT_ZERO : DC_INIT_ONE, 0, SHAPE(width), "%s.weight", prefix);
+	add(l, DC_INIT_ZERO, 0, SHAPE(width), "%s.bias", prefix);
+	add_stat(l, DC_INIT_ZERO, SHAPE(width), prefix, "running_mean");
+	add_stat(l, DC_INIT_ONE, SHAPE(width), prefix, "running_var");
+	add_stat(l, DC_INIT_ZERO, NULL, prefix, "num_batches_tracked")->whole = 1;
+}
+
+/* A convolution without bias, as torch begins it, U(+- fan_in^-1/2), and its batch norm. */
+static void
+add_conv(struct list *l, const char *prefix, const char *conv, const char *bn, int in, int out, int side, int zero)
+{
+	char name[80];
+
+	add(l, DC_INIT_UNIFORM, pow((double)in * side * side, -0.5), SHAPE(out, in, side, side), "%s%s.weight", prefix, conv);
+	snprintf(name, sizeof name, "%s%s", prefix, bn);
+	add_batch_norm(l, name, out, zero);
+}
+
+/* The last norm of a bottleneck begins as zero: the block as the identity. */
+static void
+add_bottleneck(struct list *l, int layer, int i, int in, int planes)
+{
+	char p[64];
+
+	snprintf(p, sizeof p, "visual.layer%d.%d.", layer, i);
+	add_conv(l, p, "conv1", "bn1", in, planes, 1, 0);
+	add_conv(l, p, "conv2", "bn2", planes, planes, 3, 0);
+	add_conv(l, p, "conv3", "bn3", planes, 4 * planes, 1, 1);
+	if (i == 0)
+		add_conv(l, p, "downsample.0", "downsample.1", in, 4 * planes, 1, 0);
+}
+
+static void
+add_attnpool(struct list *l, int E, int grid)
+{
+	static const char *const names[] = { "q_proj", "k_proj", "v_proj", "c_proj" };
+	const double s = pow(E, -0.5);
+
+	add(l, DC_INIT_NORMAL, s, SHAPE(grid * grid + 1, E), "visual.attnpool.positional_embedding")->decay = l->c->released;
+	for (int i = 0; i < 4; i++) {
+		const int out = i < 3 ? E : l->c->embed_dim;
+
+		add(l, DC_INIT_NORMAL, s, SHAPE(out, E), "visual.attnpool.%s.weight", names[i]);
+		add(l, DC_INIT_UNIFORM, s, SHAPE(out), "visual.attnpool.%s.bias", names[i]);
+	}
+}
+
+static void
+add_resnet(struct list *l)
+{
+	const struct dc_vision *v = &l->c->vision;
+	int from = l->n, in = v->width;
+
+	add_conv(l, "visual.", "conv1", "bn1", 3, v->width / 2, 3, 0);
+	add_conv(l, "visual.", "conv2", "bn2", v->width / 2, v->width / 2, 3, 0);
+	add_conv(l, "visual.", "conv3", "bn3", v->width / 2, v->width, 3, 0);
+	for (int k = 0; k < 4; k++)
+		for (int i = 0; i < v->stages[k]; i++) {
+			add_bottleneck(l, k + 1, i, in, v->width << k);
+			in = 4 * (v->width << k);
+		}
+	add_attnpool(l, 32 * v->width, v->image_size / 32);
+	for (; from < l->n; from++)
+		l->p[from].image = 1;
+}
+
+/* --- the transformers --- */
+
 static void
 add_vision(struct list *l)
 {
@@ -182,7 +264,10 @@ dc_params_list(const struct dc_config *c, struct dc_param **out)
 	add(&l, DC_INIT_VALUE, c->logit_bias ? log(10) : log(1 / 0.07), NULL, "logit_scale");
 	if (c->logit_bias)
 		add(&l, DC_INIT_VALUE, -10, NULL, "logit_bias");
-	add_vision(&l);
+	if (dc_config_resnet(c))
+		add_resnet(&l);
+	else
+		add_vision(&l);
 	add_text(&l);
 	add_heads(&l);
 	*out = l.p;
