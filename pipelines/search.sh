@@ -78,6 +78,7 @@ trap 'rm -rf "$tmp"' EXIT
 # --- the index: features/ (.npy files), and a line for each of their rows in files.tsv: bytes, time of change, name.
 # --- files.tsv is removed first and written last, so that an index without it is one that was never finished
 mkdir -p "$index" 2>/dev/null && [ -w "$index" ] || die "$index: cannot be written; say where the index shall be: --index DIR"
+[ -e "$index/lock" ] || [ -z "$(ls -A "$index")" ] || die "$index: there is something in it, and it is no index"
 exec 9>"$index/lock"
 flock -n 9 || { say "waiting for another search.sh on $index"; flock 9; }
 
@@ -113,7 +114,8 @@ refresh() { # look at $chunk new photos; 0 while there are more
 	local new refused gone message streams=()
 	for f in files skipped; do cat "$index/$f.tsv" >"$tmp/old.$f" 2>/dev/null || : >"$tmp/old.$f"; done
 	rm -f "$tmp/files.tsv" "$tmp/rows" "$tmp/skipped.tsv"
-	touch "$tmp/files.tsv" "$tmp/rows" "$tmp/skipped.tsv" "$tmp/rejects"
+	touch "$tmp/files.tsv" "$tmp/rows" "$tmp/skipped.tsv"
+	: >"$tmp/rejects"
 	awk -F '\t' -v old="$tmp/old.files" -v skipped="$tmp/old.skipped" '
 		function rest(s) { return substr(s, index(s, "\t") + 1) }
 		FILENAME == old { known[$0] = 1; next }
@@ -143,13 +145,15 @@ refresh() { # look at $chunk new photos; 0 while there are more
 	' "$tmp/old.files" "$tmp/old.skipped" "$tmp/rejects" "$tmp/names" "$tmp/now" >"$tmp/gone"
 	gone=$(cat "$tmp/gone") refused=$(lines "$tmp/skipped.tsv")
 	if ! cmp -s "$tmp/files.tsv" "$tmp/old.files"; then
-		rm -f "$index/files.tsv"
 		if [ -s "$tmp/old.files" ]; then
 			dc-npy --from "$index/features" >"$tmp/old.dcs" || die "$index: damaged; --rebuild makes it anew"
 			streams+=("$tmp/old.dcs")
 		fi
 		[ "$(lines "$tmp/rejects")" -eq "$new" ] || streams+=("$tmp/new.dcs")
-		[ ! -s "$tmp/rows" ] || dc-pick --rows "$tmp/rows" "${streams[@]}" | dc-npy --normalize "$index/features" || exit 1
+		rm -rf "$index/features.new"
+		[ ! -s "$tmp/rows" ] || dc-pick --rows "$tmp/rows" "${streams[@]}" | dc-npy --normalize "$index/features.new" || exit 1
+		rm -rf "$index/files.tsv" "$index/features"
+		[ ! -s "$tmp/rows" ] || mv "$index/features.new" "$index/features"
 	fi
 	cp "$tmp/skipped.tsv" "$index/skipped.tsv"
 	cp "$tmp/model.stat" "$index/model.stat"

@@ -92,6 +92,11 @@ cmp -s out hits; ok $? 'for the same'
 run 0 '--update' search.sh --update --index else/where2 moved photos
 ! [ -s out ] && [ -f else/where2/files.tsv ]; ok $? 'prints no hits'
 
+sed 's/^chunk=.*/chunk=5/' "$top/pipelines/search.sh" >chunks.sh
+run 0 'in pieces' bash chunks.sh --index pieces --top 100 moved photos 'a red circle'
+[ "$(grep -c 'looking at' err)" = 3 ] && dc_says 'pieces: 12 photos$' 'of five photos'
+cut -f 2 out | LC_ALL=C sort >a; cut -f 2 hits | LC_ALL=C sort >b; cmp -s a b; ok $? 'and finds the same'
+
 # --- wrong inputs ---
 run 0 '--help' search.sh --help
 run 2 'nothing' search.sh
@@ -111,6 +116,10 @@ said 'empty: no photos in this folder' 'is said'
 echo text >empty/a.jpg
 run 1 'none that can be used' search.sh moved empty x
 said 'empty: none of the 1 photos can be used' 'is said'
+mkdir other-things; echo mine >other-things/features
+run 1 'a folder of other things for the index' search.sh --index other-things moved photos x
+said 'other-things: there is something in it, and it is no index' 'is said'
+check 'and nothing is touched' test "$(ls other-things)" = features
 run 2 '--top 0' search.sh --top 0 moved photos x
 run 2 '--sheet to no picture' search.sh --sheet x.gif moved photos x
 run 1 'an index that cannot be' search.sh --index photos/000001.jpg/x moved photos x

@@ -463,9 +463,9 @@ main(int argc, char **argv)
 			print_list(&s);
 		if (o.show)
 			status = show(&s);
-		if (fflush(stdout) == EOF && errno == EPIPE) /* who read has read enough */
-			return DC_EXIT_NEIGHBOUR;
-		if (dc_fshut(stdout, "<stdout>") < 0)
+		if (fflush(stdout) == EOF && errno == EPIPE)
+			status = DC_EXIT_NEIGHBOUR; /* who read has read enough */
+		else if (dc_fshut(stdout, "<stdout>") < 0)
 			dc_die("%s", dc_err());
 		if (o.verbose)
 			fprintf(stderr, "%s: %lld queries, %lld rows of %d columns, %lld neighbours, %.2f s\n", dc_progname,
