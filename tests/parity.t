@@ -13,8 +13,12 @@ gzip -dc "$golden/batches.dcs.gz" >batches.dcs
 
 begin() { # begin CASE RUN: the checkpoint that PyTorch began with
 	mkdir -p "$2/step-00000000"
-	cp "$golden/$1/"*.safetensors "$golden/$1/"*.json "$golden/start/"*.safetensors "$2/step-00000000"
-	[ "$1" = clip ] || cp -r "$golden/start/heads" "$2/step-00000000"
+	cp "$golden/start/"*.safetensors "$2/step-00000000"
+	cp "$golden/$1/"*.safetensors "$golden/$1/"*.json "$2/step-00000000"
+	case $1 in
+	paper | released) cp -r "$golden/start/heads" "$2/step-00000000" ;;
+	*) [ ! -d "$golden/$1/heads" ] || cp -r "$golden/$1/heads" "$2/step-00000000" ;;
+	esac
 	ln -s step-00000000 "$2/latest"
 	: >err
 }
@@ -31,7 +35,7 @@ ring() { # ring RUN BY_VALUE FILTER...: what passes the filter is kept in RUN.dc
 	! grep -v ' 0$' status[1-4] >>err
 }
 
-for case in paper released clip; do
+for case in paper released clip slip filip defilip siglip; do
 	begin "$case" "$case"
 	ring "$case" --by-value cat; ok $? "$case: three steps round the ring"
 	"$PYTHON" "$top/tests/reference/compare.py" "$golden/$case/golden.npz" "$case" "$case.dcs" "$n" >out 2>err; code=$?

@@ -70,6 +70,8 @@ def noise_only(name, shape):
         mask[:] = True
     elif re.fullmatch(r"simsiam\.(projector\.[012]|predictor\.0|projector\.2\.bn)\.bias", name):
         mask[:] = True                # the next batch norm takes it away again
+    elif re.fullmatch(r"simclr\.[01]\.bias", name):
+        mask[:] = True
     return mask if mask.any() else None
 
 
@@ -138,9 +140,10 @@ def against(want, got, title="", tap=None):
                              {k: float(v) for k, v in under(want, p).items()}), "%s: %s" % (step, name))
         p = "%d/gradient/" % s
         tap.rows(tensors(under(got, p), under(want, p)), step + ": gradients")
-        if "%d/queue" % s in want:
-            p = "%d/stats/" % s
+        p = "%d/stats/" % s
+        if under(want, p):
             tap.rows(tensors(under(got, p), under(want, p), sum(LRS[:s])), step + ": batch-norm statistics")
+        if "%d/queue" % s in want:
             q = "%d/queue" % s
             tap.rows(tensors(under(got, q), under(want, q)), step + ": the queue")
             tap.rows(scalars({"head": float(got.get("%d/head" % s, np.nan))}, {"head": float(want["%d/head" % s])}),

@@ -2,11 +2,13 @@
 """Three whole training steps of a tiny DeCLIP in plain PyTorch, float64 from float32 weights: the golden numbers
 that tests/parity.t holds the ring to.
 
-    three_steps.py [--live] [--float32] [DIR]
+    three_steps.py [--live] [--float32] [--cases LIST] [DIR]
 
 makes DIR (default tests/golden/steps): start/ (weights and heads that every case begins from), batches.dcs.gz (what
-dc-tokenize would send), and for each case (paper, released, clip) state.safetensors and open_clip_config.json, which
-with start/ are the checkpoint to begin with, and golden.npz (losses, gradients, parameters, queue, statistics).
+dc-tokenize would send), and for each case (paper, released, clip; slip, filip, defilip, siglip) state.safetensors and
+open_clip_config.json, which with start/ are the checkpoint to begin with (what a case has of its own, heads or weights,
+lies in its directory and counts), and golden.npz (losses, gradients, parameters, queue, statistics). --cases makes or
+compares only these, and leaves start/ as it is.
 --live writes nothing: it computes all again and compares with DIR. --float32 shows what single precision alone costs.
 
 The equations are DESIGN's reading of arXiv 2110.05208; nothing is taken from dc's own sources."""
@@ -43,18 +45,31 @@ CASES = {
                      released=True, quick_gelu=True, freeze="conv1"),
     "clip": dict(method="clip", weights=dict(clip=1.), limits=(0, math.log(100)),
                  released=False, quick_gelu=True, freeze="none"),
+    "slip": dict(method="slip", weights=dict(clip=1., simclr=.7), limits=(0, math.log(100)), released=False,
+                 quick_gelu=True, freeze="none"),
+    "filip": dict(method="filip", weights=dict(clip=0., filip=1.), limits=(0, math.log(100)), released=False,
+                  quick_gelu=False, freeze="none", top=0),
+    "defilip": dict(method="defilip", weights=dict(clip=.1, mvs=.3, simsiam=.2, mlm=.2, nns=.2, filip=.2), limits=(3, 6),
+                    released=True, quick_gelu=True, freeze="conv1", top=3),
+    "siglip": dict(method="siglip", weights=dict(clip=0., siglip=1.), limits=(0, math.log(100)), released=False,
+                   quick_gelu=True, freeze="none"),
 }
+FAMILY = ("slip", "filip", "defilip", "siglip")
+SIMCLR, SIMCLR_WIDTH, TAU, FILIP = 12, 6, .1, 7
 
 
 # --- what the run starts from ---
 
 def model_config(case):
-    return {"model_cfg": {"embed_dim": DIM, "quick_gelu": case["quick_gelu"],
+    c = {"model_cfg": {"embed_dim": DIM, "quick_gelu": case["quick_gelu"],
                           "vision_cfg": {"image_size": IMAGE, "patch_size": PATCH, "width": VIT, "layers": LAYERS,
                                          "head_width": 4},
                           "text_cfg": {"context_length": CONTEXT, "vocab_size": VOCAB, "width": TXT, "heads": 2,
                                        "layers": LAYERS}},
             "preprocess_cfg": {"mean": list(MEAN), "std": list(STD)}}
+    if case["method"] == "siglip":
+        c["model_cfg"]["init_logit_bias"] = -10
+    return c
 
 
 def run_config(case):
@@ -65,7 +80,38 @@ def run_config(case):
         c.update(queue=QUEUE, nns_after=QUEUE)
     if "simsiam" in case["weights"]:
         c.update(simsiam_width=Z, simsiam_hidden=HIDDEN)
+    if "simclr" in case["weights"]:
+        c.update(simclr_hidden=SIMCLR, simclr_width=SIMCLR_WIDTH, simclr_temperature=TAU)
+    if "filip" in case["weights"]:
+        c.update(filip_width=FILIP, filip_top=case["top"])
     return c
+
+
+def own_start(case, model, heads, stats):
+    """(weights, heads, statistics) of a case of the family: those of the others, and its own."""
+    rng = np.random.default_rng(29)
+    model, stats = dict(model), {k: v for k, v in stats.items() if case["method"] == "defilip"}
+    heads = {k: v for k, v in heads.items() if case["method"] == "defilip"}
+
+    def linear(name, out, width):
+        heads[name + ".weight"] = (rng.standard_normal((out, width)) * width ** -.5).astype("f4")
+        heads[name + ".bias"] = (rng.standard_normal(out) * .1).astype("f4")
+
+    if case["method"] == "siglip":
+        model["logit_scale"], model["logit_bias"] = np.array(2.4, "f4"), np.array(-3, "f4")
+    if "simclr" in case["weights"]:
+        for i, (out, width) in enumerate(((SIMCLR, VIT), (SIMCLR, SIMCLR), (SIMCLR_WIDTH, SIMCLR))):
+            linear("simclr.%d" % i, out, width)
+        for i in range(2):
+            heads["simclr.%d.bn.weight" % i] = (1 + .2 * rng.standard_normal(SIMCLR)).astype("f4")
+            heads["simclr.%d.bn.bias" % i] = (.1 * rng.standard_normal(SIMCLR)).astype("f4")
+            stats["simclr.%d.bn.running_mean" % i] = (.1 * rng.standard_normal(SIMCLR)).astype("f4")
+            stats["simclr.%d.bn.running_var" % i] = rng.uniform(.5, 2., SIMCLR).astype("f4")
+    if "filip" in case["weights"]:
+        linear("filip.image", FILIP, VIT)
+        linear("filip.text", FILIP, TXT)
+        heads["filip.logit_scale"] = np.array(2.5, "f4")
+    return model, heads, stats
 
 
 def start_weights(rng):
@@ -167,6 +213,15 @@ def make_batches(rng):
 PARTS = ((0, 15), (15, N))
 
 
+def third_view(batches):
+    """SLIP's further image view."""
+    rng = np.random.default_rng(31)
+    for b in batches:
+        x = rng.integers(0, 64, (N, IMAGE // 2, IMAGE // 2, 3)) * 4
+        b.setdefault("image.2", x.repeat(2, 1).repeat(2, 2).astype("u1"))
+    return batches
+
+
 def stream(batches):
     out = io.BytesIO()
     for step, b in enumerate(batches):
@@ -210,7 +265,8 @@ def gelu_of(case):
     return (lambda x: x * torch.sigmoid(1.702 * x)) if case["quick_gelu"] else F.gelu
 
 
-def encode_image(P, case, u8):
+def encode_image(P, case, u8, more=False):
+    """features [N,D]; with more also ln_post of the class token [N,W], and the patches as the blocks leave them."""
     x = torch.tensor(u8).to(P["visual.proj"].dtype).permute(0, 3, 1, 2) / 255
     mean, std = torch.tensor([MEAN, STD], dtype=x.dtype)[:, :, None, None]
     x = (x - mean) / std
@@ -219,7 +275,8 @@ def encode_image(P, case, u8):
     x = layer_norm(P, "visual.ln_pre", x)
     everything = torch.ones(1, x.shape[1], x.shape[1], dtype=torch.bool)
     x = blocks(P, "visual.transformer.", x, VIT // 4, gelu_of(case), everything)
-    return layer_norm(P, "visual.ln_post", x[:, 0]) @ P["visual.proj"]
+    pooled = layer_norm(P, "visual.ln_post", x[:, 0])
+    return (pooled @ P["visual.proj"], pooled, x[:, 1:]) if more else pooled @ P["visual.proj"]
 
 
 def encode_text(P, case, token, causal=True):
@@ -267,6 +324,39 @@ def info_nce(scale, image, text):
     return (cross_entropy(logits) + cross_entropy(logits.T)) / 2
 
 
+def nt_xent(z1, z2):
+    """SimCLR's: each of the 2N rows finds its partner among the others."""
+    u = F.normalize(torch.cat([z1, z2]), dim=1)
+    logits = (u @ u.T / TAU).masked_fill(torch.eye(len(u), dtype=torch.bool), -math.inf)
+    return F.cross_entropy(logits, torch.arange(len(u)).roll(len(z1)))
+
+
+def words(case, b):
+    """Of each caption the positions that FILIP compares."""
+    token = b["mlm_token" if case["released"] else "token.0"]
+    end = (token == END).argmax(1)
+    return [range(0, e + 1) if case["released"] else range(1, e) for e in end]
+
+
+def filip(P, case, images, captions):
+    """images: [G,F] each, captions: [R,F] each. (the loss, accuracies)"""
+    limit = (lambda x: x) if case["released"] else (lambda x: x.clamp(max=100))
+    scale, top = limit(P["filip.logit_scale"].exp()), case["top"]
+    a, b = [F.normalize(x, dim=1) for x in images], [F.normalize(x, dim=1) for x in captions]
+
+    def chosen(x, y):
+        return x[(x @ y.sum(0)).topk(min(top, len(x))).indices] if top else x
+
+    def way(query, own):
+        few = [chosen(x, y) for x, y in zip(own, query)]
+        return scale * torch.stack([torch.stack([(q @ c.T).max(1).values.mean() if len(q) and len(c) else q.sum() * 0 for c in few])
+                                    for q in query])
+
+    i2t, t2i = way(a, b), way(b, a)
+    acc = [(x.argmax(1) == torch.arange(len(x))).double().mean().item() for x in (i2t, t2i)]
+    return (cross_entropy(i2t) + cross_entropy(t2i)) / 2, acc
+
+
 class Queue:
     def __init__(self, rows, head):
         self.rows, self.head, self.gap = rows.clone(), head, math.inf
@@ -291,10 +381,11 @@ def forward(P, S, queue, case, b):
     """The terms (unweighted) of one batch; the queue and the running statistics move on."""
     w, released = case["weights"], case["released"]
     scale = P["logit_scale"].exp().clamp(max=100)
-    views = 1 if case["method"] == "clip" else 2
+    views = 2 if "mvs" in w else 1
     image = [encode_image(P, case, b["image.%d" % v]) for v in range(views)]
     first, hidden = encode_text(P, case, b["mlm_token" if released else "token.0"])
     text = [first] + [encode_text(P, case, b["token.%d" % v])[0] for v in range(1, views)]
+    spoken = hidden
     I, T = [F.normalize(x, dim=1) for x in image], [F.normalize(x, dim=1) for x in text]
     out = {"clip": info_nce(scale, I[0], T[0])}
     logits = I[0] @ T[0].T
@@ -321,8 +412,24 @@ def forward(P, S, queue, case, b):
         near = queue.nearest(T[0])
         out["nns"] = (info_nce(scale, I[0], near) + info_nce(scale, I[1], near)) / 2
         queue.push(T[0])
+    if "simclr" in w:
+        z = []
+        for v in (1, 2):
+            x = encode_image(P, case, b["image.%d" % v], True)[1]
+            for i in range(2):
+                x = batch_norm(P, S, "simclr.%d.bn" % i, linear(P, "simclr.%d" % i, x)).relu()
+            z.append(linear(P, "simclr.2", x))
+        out["simclr"] = nt_xent(*z)
+    if "filip" in w:
+        tokens = linear(P, "filip.image", encode_image(P, case, b["image.0"], True)[2])
+        said = [linear(P, "filip.text", spoken[n][list(at)]) for n, at in enumerate(words(case, b))]
+        out["filip"], own = filip(P, case, tokens, said)
+        acc = acc if w["clip"] else own
+    if "siglip" in w:
+        z = 2 * torch.eye(N, dtype=I[0].dtype) - 1
+        out["siglip"] = -F.logsigmoid(z * (scale * I[0] @ T[0].T + P["logit_bias"])).sum() / N
     out["total"] = sum(w[k] * out[k] for k in w)
-    return out, acc
+    return {k: v for k, v in out.items() if w.get(k, 1)}, acc
 
 
 # --- the training ---
@@ -338,17 +445,19 @@ def decays(name, released):
         return released
     last = name.split(".")[-2] if "." in name else ""
     norm = last == "bn" or last.startswith("ln_")
-    return not (norm or name.endswith("bias") or name == "logit_scale")
+    return not (norm or name.endswith("bias") or name.endswith("logit_scale"))
 
 
 def train(name, model, heads, stats, batches, dtype):
     """name -> array of every golden number."""
     case, S = CASES[name], {}
+    if name in FAMILY:
+        model, heads, stats = own_start(case, model, heads, stats)
     tensor = {k: torch.tensor(v, dtype=dtype) for k, v in model.items()}
-    if case["method"] == "declip":
+    if case["method"] != "clip":
         tensor.update((k, torch.tensor(v, dtype=dtype)) for k, v in heads.items())
         S = {k: torch.tensor(v, dtype=dtype) for k, v in stats.items()}
-    queue = Queue(S.pop("nn_queue") if S else torch.zeros(1, 1), HEAD)
+    queue = Queue(S.pop("nn_queue", torch.zeros(1, 1)), HEAD)
     P = {k: v.requires_grad_(not (case["freeze"] == "conv1" and k == "visual.conv1.weight")) for k, v in tensor.items()}
     groups = [{"params": [v for k, v in P.items() if v.requires_grad and decays(k, case["released"]) == d],
                "weight_decay": DECAY * d} for d in (True, False)]
@@ -357,7 +466,9 @@ def train(name, model, heads, stats, batches, dtype):
 
     def clamp():
         with torch.no_grad():
-            P["logit_scale"].clamp_(*case["limits"])
+            for k in ("logit_scale", "filip.logit_scale"):
+                if k in P:
+                    P[k].clamp_(*case["limits"])
 
     clamp()
     for s, b in enumerate(batches):
@@ -374,9 +485,10 @@ def train(name, model, heads, stats, batches, dtype):
                 out["%d/gradient/%s" % (s, k)] = v.grad.numpy().copy()
         opt.step()
         clamp()
-        if case["method"] == "declip":
+        if "nns" in case["weights"]:
             out["%d/queue" % s] = queue.rows.numpy().copy()
             out["%d/head" % s] = queue.head
+        if S:
             out.update(("%d/stats/%s" % (s, k), v.numpy().copy()) for k, v in S.items())
     for k, v in P.items():
         out["parameter/" + k] = v.detach().numpy().copy()
@@ -391,7 +503,7 @@ def make_start():
     rng = np.random.default_rng(3)
     model, heads, stats = start_weights(rng)
     stats["nn_queue"] = start_queue(rng)
-    return model, heads, stats, make_batches(rng)
+    return model, heads, stats, third_view(make_batches(rng))
 
 
 def read_start(directory):
@@ -404,7 +516,7 @@ def read_start(directory):
             for k, v in body.items() if kind == "batch" else ():
                 if isinstance(v, np.ndarray):
                     batches[step][k] = np.concatenate([batches[step][k], v]) if k in batches[step] else v
-    return (*files, batches)
+    return (*files, third_view(batches))
 
 
 def check_open_clip(model, batches):
@@ -414,6 +526,8 @@ def check_open_clip(model, batches):
     except ImportError:
         return print("open_clip is not installed: towers not compared")
     for name, case in CASES.items():
+        if name in FAMILY:
+            continue
         cfg = model_config(case)["model_cfg"]
         m = open_clip.model.CLIP(**cfg).double().eval()
         m.load_state_dict({k: torch.tensor(v, dtype=torch.float64) for k, v in model.items()}, strict=True)
@@ -437,15 +551,23 @@ def write_all(directory, model, heads, stats, batches, results):
         save_file({k: np.ascontiguousarray(v) if v.ndim else v for k, v in tensors.items()}, path, metadata)
         os.chmod(path, 0o644)
 
-    put("start/open_clip_model.safetensors", model)
-    put("start/heads/declip.safetensors", heads)
+    if set(results) == set(CASES):
+        put("start/open_clip_model.safetensors", model)
+        put("start/heads/declip.safetensors", heads)
     with open(directory + "/batches.dcs.gz", "wb") as f, gzip.GzipFile("", "wb", 9, f, mtime=0) as z:
         z.write(stream(batches))
-    for name, case in CASES.items():
+    for name in results:
+        case, own = CASES[name], stats if "nns" in CASES[name]["weights"] else {}
+        if name in FAMILY:
+            own_model, own_heads, own = own_start(case, model, heads, stats)
+            if case["method"] == "siglip":
+                put(name + "/open_clip_model.safetensors", own_model)
+            if own_heads:
+                put(name + "/heads/declip.safetensors", own_heads)
         meta = {"config": json.dumps(run_config(case)), "step": "0", "position": "0"}
         if "nns" in case["weights"]:
             meta.update(nn_head=str(HEAD), nn_valid=str(QUEUE))
-        put(name + "/state.safetensors", stats if "nns" in case["weights"] else {}, meta)
+        put(name + "/state.safetensors", own, meta)
         compare.save_golden("%s/%s/golden.npz" % (directory, name), results[name])
         with open("%s/%s/open_clip_config.json" % (directory, name), "w") as f:
             json.dump(model_config(case), f, indent=1)
@@ -457,16 +579,19 @@ def main():
     ap = argparse.ArgumentParser(description="golden numbers of three training steps")
     ap.add_argument("dir", nargs="?", default=here + "/../golden/steps")
     ap.add_argument("--live", action="store_true", help="compute again and compare; write nothing")
+    ap.add_argument("--cases", default=",".join(CASES), help="only these")
     ap.add_argument("--float32", action="store_true", help="compare single precision with the golden numbers")
     o = ap.parse_args()
     torch.set_num_threads(1)
-    start = read_start(o.dir) if o.live or o.float32 else make_start()
+    cases = o.cases.split(",")
+    start = read_start(o.dir) if o.live or o.float32 or set(cases) != set(CASES) else make_start()
     dtype = torch.float32 if o.float32 else torch.float64
-    results = {name: train(name, *start, dtype) for name in CASES}
-    check_open_clip(start[0], start[3])
+    results = {name: train(name, *start, dtype) for name in cases}
+    if set(cases) - set(FAMILY):
+        check_open_clip(start[0], start[3])
     if not o.live and not o.float32:
         write_all(o.dir, *start, results)
-    return max([compare.against(compare.load_golden("%s/%s/golden.npz" % (o.dir, n)), results[n], n) for n in CASES])
+    return max([compare.against(compare.load_golden("%s/%s/golden.npz" % (o.dir, n)), results[n], n) for n in cases])
 
 
 if __name__ == "__main__":
