@@ -1,0 +1,80 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The methods beside CLIP and DeCLIP: each trains, its losses fall, it goes on from a checkpoint with the same bytes; and
+# every recipe gives a pipeline.
+. "${0%/*}/lib.sh"
+train=$top/pipelines/train.sh
+DC_SHM_DIR=$tmp/tmpfs; export DC_SHM_DIR
+mkdir "$DC_SHM_DIR"
+cat >arch.json <<'END'
+{"embed_dim": 32, "quick_gelu": true,
+ "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "patch_size": 16},
+ "text_cfg": {"context_length": 20, "vocab_size": 600, "width": 64, "heads": 1, "layers": 2}}
+END
+{
+	dc-scenes --out scenes --train 96 --test 1 --zero-shot 1 --shard 48 --size 64 &&
+	dc-decode --keep-encoded --captions all --tail short scenes/train-000.tar | dc-vocab --merges 60 --out vocab.gz
+} >out 2>err
+ok $? 'shards and a vocabulary'
+data="--data $tmp/scenes/train-{000..001}.tar"
+options="--arch arch.json --vocab vocab.gz --batch 16 --queue 64 --nns-after 32 --threads 2 --lr 1e-3 --warmup 4"
+
+begin() { # begin METHOD AS RUN
+	# shellcheck disable=SC2086
+	dc-init --arch arch.json --method "$1" --as "$2" --vocab vocab.gz --queue 64 --nns-after 32 --simsiam-width 32 --simsiam-hidden 16 \
+		--simclr-hidden 64 --simclr-width 16 --filip-width 16 --out "$3"
+}
+column() { awk -F '\t' -v c="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == c) k = i; next } k { print $k }' "$1/log.tsv"; }
+falls() { # falls RUN TERM: its mean over the first eight steps and the last eight
+	column "$1" "$2" | awk '{ v[NR] = $1 } END {
+		for (i = 1; i <= 8; i++) { a += v[i] / 8; b += v[NR - 8 + i] / 8 }
+		print "# from " a " to " b; exit !(NR >= 16 && b < a) }'
+}
+trained() { # trained RUN METHOD AS
+	eda=; [ "$2" != defilip ] || eda='--eda swap,delete' # the only one with a second caption view
+	# shellcheck disable=SC2086
+	timeout 100 "$train" -q --run "$1" --method "$2" --as "$3" $data $options $eda --steps 32 --save-every 16 >out 2>err </dev/null
+}
+
+for method in slip filip defilip siglip; do
+	as=paper; [ "$method" != defilip ] || as=released # with FILIP's selection and masked words
+	begin "$method" "$as" "$method"
+	trained "$method" "$method" "$as"; ok $? "$method, $as: 32 steps"
+	case $method in slip) term=simclr ;; siglip) term=siglip ;; *) term=filip ;; esac
+	falls "$method" total >out; ok $? "$method: the total falls"; cat out
+	[ "$(column "$method" "$term" | wc -l)" = 32 ]; ok $? "$method: a column $term"
+	# as if it had been killed after step 16
+	cp -r "$method" "$method-again"
+	rm -rf "$method-again/step-00000032" "$method-again/latest" && ln -s step-00000016 "$method-again/latest"
+	trained "$method-again" "$method" "$as"; ok $? "$method: continued from step 16"
+	check "$method: every file of the last checkpoint is the same" diff -r "$method/step-00000032" "$method-again/step-00000032"
+done
+check 'SigLIP has learned its bias' sh -c "! cmp -s siglip/step-00000000/open_clip_model.safetensors siglip/step-00000032/open_clip_model.safetensors &&
+	grep -q init_logit_bias siglip/latest/open_clip_config.json"
+
+# --- recipes ---
+for file in "$top"/pipelines/recipes/*.conf; do
+	name=${file##*/} name=${name%.conf}
+	check "$name: every line says where it is from" awk '!/^#/ && !/^--[a-z-]+ .*# ./ { print; bad = 1 } END { exit bad }' "$file"
+	arch=$(sed -n 's/^--arch \([^ ]*\).*/\1/p' "$file")
+	if [ ! -f "$top/pipelines/arch/$arch.json" ]; then skip "no architecture $arch" "$name: a pipeline"; continue; fi
+	# shellcheck disable=SC2086
+	run 0 "$name: -n prints a pipeline" "$train" --recipe "$name" -n --run r $data --vocab vocab.gz
+	method=$(sed -n 's/^--method \([^ ]*\).*/\1/p' "$file")
+	for tool in dc-decode dc-augment dc-tokenize dc-encode dc-loss dc-step; do grep -q "^ *$tool " out || echo "no $tool" >>err; done
+	grep -q "dc-init .*--method $method .*--as released" out || echo 'another method' >>err
+	[ ! -s err ]; ok $? "$name: all of it"
+done
+# shellcheck disable=SC2086
+run 0 'what is given counts more than the recipe' "$train" --recipe yfcc15m-vit-slip -n --run r $data --vocab vocab.gz --arch ./arch.json --epochs 2 --lr 0.25
+said ' --epochs 2 .*' 'epochs for steps'
+said 'dc-step .*--lr 0.25 ' 'and another rate'
+said 'dc-augment --recipe slip ' 'the views are the recipe'"'"'s'
+# shellcheck disable=SC2086
+run 2 'an unknown recipe' "$train" --recipe nothing -n --run r $data
+said 'yfcc15m-vit-clip' 'is told which there are'
+printf -- '--method slip # a comment\n\n--lr "0.5"\n--no-such 1\n' >bad.conf
+# shellcheck disable=SC2086
+run 1 'an option that there is not' "$train" --recipe ./bad.conf -n --run r $data
+said 'bad.conf: unknown option --no-such' 'is named'
+done_testing
