@@ -3,10 +3,11 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/util.h"
 
-enum { PASSES = 3, FRACTION_BITS = 24 };
+enum { PASSES = 3 /* see passes() */, FRACTION_BITS = 24 };
 
 /* A box of 2 reach + 1 pixels of weight `inner` each, with two more of weight `outer` at its ends; in 24-bit fixed
  * point, (2 reach + 1) inner + 2 outer = 1 up to rounding. */
@@ -43,61 +44,93 @@ clamp(int x, int n)
 	return x < 0 ? 0 : x >= n ? n - 1 : x;
 }
 
-/* out(x) <- inner * (in(x - reach) + ... + in(x + reach)) + outer * (in(x - reach - 1) + in(x + reach + 1)) of n pixels
- * of 3 channels; the sum slides along. */
+/* Lines are blurred LANES bytes side by side: position x of all of them is one row of a strip, (n, LANES) bytes, and every
+ * step a loop over the lanes, which the compiler makes vectors of. */
+enum { LANES = 64 };
+
+/* out(x) <- inner * (in(x - reach) + ... + in(x + reach)) + outer * (in(x - reach - 1) + in(x + reach + 1)) of n rows; the
+ * sum slides along. */
 static void
-pass(uint8_t *restrict out, const uint8_t *restrict in, int n, struct box b)
+pass(uint8_t (*out)[LANES], uint8_t (*in)[LANES], int n, struct box b)
 {
 	const uint32_t half = 1u << (FRACTION_BITS - 1);
-	uint32_t sum[3] = { 0, 0, 0 };
+	uint32_t sum[LANES] = { 0 };
 
-	for (int x = -1 - b.reach; x < b.reach; x++)
-		for (int c = 0; c < 3; c++)
-			sum[c] += in[3 * clamp(x, n) + c];
+	for (int x = -1 - b.reach; x < b.reach; x++) {
+		const uint8_t *next = in[clamp(x, n)];
+
+#pragma omp simd
+		for (int i = 0; i < LANES; i++)
+			sum[i] += next[i];
+	}
 	for (int x = 0; x < n; x++) {
-		const uint8_t *left = in + 3 * clamp(x - b.reach - 1, n), *right = in + 3 * clamp(x + b.reach, n);
-		const uint8_t *beyond = in + 3 * clamp(x + b.reach + 1, n);
+		const uint8_t *left = in[clamp(x - b.reach - 1, n)], *right = in[clamp(x + b.reach, n)];
+		const uint8_t *beyond = in[clamp(x + b.reach + 1, n)];
+		uint8_t *to = out[x];
 
-		for (int c = 0; c < 3; c++) {
-			sum[c] += (uint32_t)right[c] - left[c];
-			out[3 * x + c] = (uint8_t)((sum[c] * b.inner + ((uint32_t)left[c] + beyond[c]) * b.outer + half)
+#pragma omp simd
+		for (int i = 0; i < LANES; i++) {
+			sum[i] += (uint32_t)right[i] - left[i];
+			to[i] = (uint8_t)((sum[i] * b.inner + ((uint32_t)left[i] + beyond[i]) * b.outer + half)
 			    >> FRACTION_BITS);
 		}
 	}
 }
 
-/* All passes over one line whose pixels are `step` bytes apart; a and t hold a line each. */
+/* strip holds two strips: what is in the first ends up in the second. */
 static void
-line(uint8_t *p, size_t step, int n, struct box b, uint8_t *a, uint8_t *t)
+passes(uint8_t (*strip)[LANES], int n, struct box b)
 {
-	for (int x = 0; x < n; x++)
-		for (int c = 0; c < 3; c++)
-			a[3 * x + c] = p[(size_t)x * step + c];
-	for (int i = 0; i < PASSES; i++) {
-		uint8_t *swap = a;
+	pass(strip + n, strip, n, b);
+	pass(strip, strip + n, n, b);
+	pass(strip + n, strip, n, b);
+}
 
-		pass(t, a, n, b);
-		a = t;
-		t = swap;
+/* Down the columns: a strip is LANES bytes wide in the image too. */
+static void
+blur_columns(uint8_t *image, size_t row, int height, struct box b, uint8_t (*strip)[LANES])
+{
+	for (size_t at = 0; at < row; at += LANES) {
+		const size_t bytes = row - at < LANES ? row - at : LANES;
+
+		for (int y = 0; y < height; y++)
+			memcpy(strip[y], image + (size_t)y * row + at, bytes);
+		passes(strip, height, b);
+		for (int y = 0; y < height; y++)
+			memcpy(image + (size_t)y * row + at, strip[height + y], bytes);
 	}
-	for (int x = 0; x < n; x++)
-		for (int c = 0; c < 3; c++)
-			p[(size_t)x * step + c] = a[3 * x + c];
+}
+
+/* Along the rows: LANES / 4 rows make a strip, a pixel's three bytes and an idle one beside the next row's. */
+static void
+blur_rows(uint8_t *image, int width, int height, struct box b, uint8_t (*strip)[LANES])
+{
+	const size_t row = (size_t)width * 3;
+
+	for (int top = 0; top < height; top += LANES / 4) {
+		const int rows = height - top < LANES / 4 ? height - top : LANES / 4;
+
+		for (int y = 0; y < rows; y++)
+			for (int x = 0; x < width; x++)
+				memcpy(strip[x] + 4 * y, image + (size_t)(top + y) * row + 3 * x, 3);
+		passes(strip, width, b);
+		for (int y = 0; y < rows; y++)
+			for (int x = 0; x < width; x++)
+				memcpy(image + (size_t)(top + y) * row + 3 * x, strip[width + x] + 4 * y, 3);
+	}
 }
 
 void
 dc_gaussian_blur(uint8_t *image, int width, int height, double radius)
 {
-	const size_t row = (size_t)width * 3, longest = (size_t)(width > height ? width : height) * 3;
+	const size_t longest = (size_t)(width > height ? width : height);
 	const float r = box_radius((float)radius);
-	uint8_t *scratch;
+	uint8_t (*strip)[LANES];
 
 	if (r == 0)
 		return;
-	scratch = dc_xcalloc(2, longest);
-	for (int y = 0; y < height; y++)
-		line(image + (size_t)y * row, 3, width, box_init(r), scratch, scratch + longest);
-	for (int x = 0; x < width; x++)
-		line(image + (size_t)x * 3, row, height, box_init(r), scratch, scratch + longest);
-	free(scratch);
+	strip = dc_xcalloc(2 * longest, sizeof *strip);
+	blur_rows(image, width, height, box_init(r), strip);
+	blur_columns(image, (size_t)width * 3, height, box_init(r), strip);
+	free(strip);
 }

@@ -105,49 +105,62 @@ axis_free(struct axis *a)
 	free(a->w);
 }
 
-static uint8_t
+static inline uint8_t
 round8(int32_t sum)
 {
 	sum >>= WEIGHT_BITS;
-	return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
+	sum = sum < 0 ? 0 : sum;
+	sum = sum > 255 ? 255 : sum;
+	return (uint8_t)sum;
 }
 
-/* One row: out[x] <- sum_k w[x][k] * in[first[x] + k], per channel. */
-static void
-along_row(uint8_t *restrict out, const uint8_t *restrict in, const struct axis *a)
-{
-	for (int x = 0; x < a->n; x++) {
-		const int32_t *w = a->w + (size_t)x * a->width;
-		const uint8_t *p = in + (size_t)a->first[x] * 3;
-		int32_t r = 1 << (WEIGHT_BITS - 1), g = r, b = r;
+/* Both passes work on LANES sums side by side, in loops over the lanes that the compiler makes vectors of. */
+enum { LANES = 32, ROWS = LANES / 4 };
 
-		for (int k = 0; k < a->taps[x]; k++) {
-			r += w[k] * p[3 * k];
-			g += w[k] * p[3 * k + 1];
-			b += w[k] * p[3 * k + 2];
-		}
-		out[3 * x] = round8(r);
-		out[3 * x + 1] = round8(g);
-		out[3 * x + 2] = round8(b);
-	}
-}
-
-/* One output row from the `taps` rows at `in`; sum holds a row. */
-static void
-down_columns(uint8_t *restrict out, int32_t *restrict sum, const uint8_t *in, size_t stride, const int32_t *w, int taps,
-    size_t bytes)
+/* out[i] <- sum_k w[k] * in[k * step + i], i < LANES */
+static inline void
+weighted(uint8_t *out, const uint8_t *in, size_t step, const int32_t *w, int taps)
 {
-	for (size_t i = 0; i < bytes; i++)
+	int32_t sum[LANES];
+
+	for (int i = 0; i < LANES; i++)
 		sum[i] = 1 << (WEIGHT_BITS - 1);
 	for (int k = 0; k < taps; k++) {
-		const uint8_t *restrict row = in + (size_t)k * stride;
+		const uint8_t *in_k = in + (size_t)k * step;
 		const int32_t w_k = w[k];
 
-		for (size_t i = 0; i < bytes; i++)
-			sum[i] += w_k * row[i];
+#pragma omp simd
+		for (int i = 0; i < LANES; i++)
+			sum[i] += w_k * in_k[i];
 	}
-	for (size_t i = 0; i < bytes; i++)
+#pragma omp simd
+	for (int i = 0; i < LANES; i++)
 		out[i] = round8(sum[i]);
+}
+
+/* ROWS rows side by side: pixel x of row y to to[x][4 y ...], the fourth byte idle. Rows from n on are not there. */
+static void
+interleave(uint8_t (*to)[LANES], struct dc_raster in, int top, int n)
+{
+	for (int y = 0; y < n; y++) {
+		const uint8_t *row = in.p + (size_t)(top + y) * in.stride;
+
+		for (int x = 0; x < in.width - 1; x++)
+			memcpy(to[x] + 4 * y, row + 3 * x, 4);
+		memcpy(to[in.width - 1] + 4 * y, row + 3 * (in.width - 1), 3);
+	}
+}
+
+/* The pixels of n rows from where they lie side by side. But at a row's end the idle byte goes along: the next pixel's
+ * first byte will be there. */
+static inline void
+deal(uint8_t *out, size_t stride, const uint8_t *pixel, int n, int end)
+{
+	for (int y = 0; y < n; y++)
+		if (end)
+			memcpy(out + (size_t)y * stride, pixel + 4 * y, 3);
+		else
+			memcpy(out + (size_t)y * stride, pixel + 4 * y, 4);
 }
 
 /* in (H, h->span, 3) -> out (H, h->n, 3) */
@@ -155,14 +168,39 @@ static void
 pass_rows(uint8_t *out, const struct axis *h, struct dc_raster in)
 {
 	const size_t bytes = (size_t)h->n * 3;
+	uint8_t (*rows)[LANES] = h->identity ? NULL : dc_xcalloc((size_t)in.width, sizeof *rows), pixel[LANES];
 
-	for (int y = 0; y < in.height; y++) {
-		const uint8_t *row = in.p + (size_t)y * in.stride;
+	for (int y = 0; h->identity && y < in.height; y++)
+		memcpy(out + (size_t)y * bytes, in.p + (size_t)y * in.stride, bytes);
+	for (int top = 0; !h->identity && top < in.height; top += ROWS) {
+		const int n = in.height - top < ROWS ? in.height - top : ROWS;
 
-		if (h->identity)
-			memcpy(out + (size_t)y * bytes, row, bytes);
-		else
-			along_row(out + (size_t)y * bytes, row, h);
+		interleave(rows, in, top, n);
+		for (int x = 0; x < h->n; x++) {
+			weighted(pixel, rows[h->first[x]], LANES, h->w + (size_t)x * h->width, h->taps[x]);
+			deal(out + (size_t)top * bytes + 3 * (size_t)x, bytes, pixel, n, x + 1 == h->n);
+		}
+	}
+	free(rows);
+}
+
+/* Row y of the output, at which v looks from row v->first[y] on. */
+static void
+columns(uint8_t *out, const struct axis *v, int y, struct dc_raster in)
+{
+	const size_t bytes = (size_t)in.width * 3;
+	const uint8_t *from = in.p + (size_t)v->first[y] * in.stride;
+	const int32_t *w = v->w + (size_t)y * v->width;
+	size_t i = 0;
+
+	for (; i + LANES <= bytes; i += LANES)
+		weighted(out + i, from + i, in.stride, w, v->taps[y]);
+	for (; i < bytes; i++) {
+		int32_t sum = 1 << (WEIGHT_BITS - 1);
+
+		for (int k = 0; k < v->taps[y]; k++)
+			sum += w[k] * from[(size_t)k * in.stride + i];
+		out[i] = round8(sum);
 	}
 }
 
@@ -171,18 +209,12 @@ static void
 pass_columns(uint8_t *out, const struct axis *v, struct dc_raster in)
 {
 	const size_t bytes = (size_t)in.width * 3;
-	int32_t *sum = dc_xcalloc(bytes, sizeof *sum);
 
-	for (int y = 0; y < v->n; y++) {
-		uint8_t *out_y = out + (size_t)y * bytes;
-
+	for (int y = 0; y < v->n; y++)
 		if (v->identity)
-			memcpy(out_y, in.p + (size_t)y * in.stride, bytes);
+			memcpy(out + (size_t)y * bytes, in.p + (size_t)y * in.stride, bytes);
 		else
-			down_columns(out_y, sum, in.p + (size_t)v->first[y] * in.stride, in.stride,
-			    v->w + (size_t)y * v->width, v->taps[y], bytes);
-	}
-	free(sum);
+			columns(out + (size_t)y * bytes, v, y, in);
 }
 
 static void
@@ -192,11 +224,11 @@ both_passes(uint8_t *out, const struct axis *h, const struct axis *v, struct dc_
 
 	in = dc_raster_crop(in, h->lo, v->lo, h->span, v->span);
 	if (columns_first) {
-		mid = dc_xcalloc((size_t)v->n * 3, (size_t)h->span);
+		mid = dc_xmalloc((size_t)v->n * 3 * (size_t)h->span);
 		pass_columns(mid, v, in);
 		pass_rows(out, h, dc_raster(mid, h->span, v->n));
 	} else {
-		mid = dc_xcalloc((size_t)v->span * 3, (size_t)h->n);
+		mid = dc_xmalloc((size_t)v->span * 3 * (size_t)h->n);
 		pass_rows(mid, h, in);
 		pass_columns(out, v, dc_raster(mid, h->n, v->span));
 	}
