@@ -285,6 +285,7 @@ main(int argc, char **argv)
 	int status;
 
 	dc_main_init("dc-augment");
+	dc_keep_memory();
 	if (dc_opts_parse(argc, argv, "[options] < samples > views", "makes image and caption views of samples", table)
 	    < argc)
 		dc_die_usage("%s: dc-augment takes no operands", argv[argc - 1]);

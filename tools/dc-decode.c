@@ -642,6 +642,7 @@ main(int argc, char **argv)
 	int first, status;
 
 	dc_main_init("dc-decode");
+	dc_keep_memory();
 	first = dc_opts_parse(argc, argv, "[options] SHARD...",
 	    "reads tar shards of images and captions and writes samples", table);
 	if (dc_shards_expand(&r.shards, argv + first, argc - first) < 0)

@@ -2,6 +2,7 @@
 #include "base/util.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +19,15 @@ dc_main_init(const char *progname)
 	dc_progname = progname;
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* a line is one write: the tools of a pipe share a terminal */
+}
+
+void
+dc_keep_memory(void)
+{
+#ifdef M_MMAP_THRESHOLD /* glibc; both must be set, and 32 MB is the most it takes */
+	mallopt(M_MMAP_THRESHOLD, 32 << 20);
+	mallopt(M_TRIM_THRESHOLD, 256 << 20);
+#endif
 }
 
 static void

@@ -25,6 +25,9 @@ extern const char *dc_progname;
 
 /* First act of main(): name the program for messages and ignore SIGPIPE (a lost reader is a status, not a death). */
 void dc_main_init(const char *progname);
+/* For tools that take and free megabytes for every image: keep freed memory for the next one, where the C library would
+ * give it back to the kernel and have it zeroed anew. Costs at most what the largest work in flight took. */
+void dc_keep_memory(void);
 
 /* Print "prog: message[: strerror(errno)]" to stderr; dc_die* then exit(1), dc_die_usage exit(2).
  * The _errno forms read errno before they print anything. */
