@@ -31,6 +31,7 @@ TOOLS    = $(sort $(patsubst tools/%.c,%,$(wildcard tools/dc-*.c)))
 UNIT     = $(sort $(patsubst tests/%.c,%,$(wildcard tests/test_*.c)))
 # the numeric rooms once more with dc_real = double: gradients against central differences
 UNIT64   = $(sort $(patsubst tests/%.c,%,$(wildcard tests/test64_*.c)))
+BENCH    = $(sort $(patsubst tests/bench/%.c,bench_%,$(wildcard tests/bench/*.c)))
 SHELLS   = $(sort $(wildcard tests/*.t))
 LIB      = $(B)/libdc.a
 LIB64    = $(B)/libdc64.a
@@ -103,7 +104,7 @@ parity: deps   ## every stage against Pillow, torchvision, open_clip, ftfy, PyTo
 	@DC_BIN='$(abspath $(B))' DC_COMPILE='$(CC) $(STD) $(CFLAGS) -D_GNU_SOURCE' sh tests/parity/run.sh $(STAGES)
 
 bench: deps   ## how fast, in ratios taken in one run: one table (ROWS= for some, ROUNDS=3)
-	@$(MAKE) -s -j$(JOBS) all $(B)/bench_gemm
+	@$(MAKE) -s -j$(JOBS) all $(BENCH:%=$(B)/%)
 	@DC_BIN='$(abspath $(B))' sh tests/bench/run.sh $(ROWS)
 
 bench-peers:   ## the same beside the Python peers that DC_TORCH_PYTHON has
