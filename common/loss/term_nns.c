@@ -21,10 +21,11 @@ neighbours(struct dc_loss_step *s, int t)
 {
 	const int N = s->in->N, D = s->in->D;
 	struct dc_tiles *tiles = &s->w->tiles;
-	dc_real *unit, *products = (dc_real *)tiles->l;   /* the tile's room serves here too */
+	dc_real *unit, *products;
 
 	dc_tiles_room(tiles, N, D);
-	unit = (dc_real *)tiles->ta;
+	unit = (void *)tiles->ta;   /* the tile's room serves here too */
+	products = (void *)tiles->l;
 	for (int i = 0; i < N; i += tiles->rows) {
 		const int n = N - i < tiles->rows ? N - i : tiles->rows;
 		dc_unit_rows(unit, s->text[t].x + (size_t)i * D, s->text[t].r + i, n, D);
