@@ -16,16 +16,11 @@ me=experiment.sh
 usage() { sed -n '5,9s/^#[\t ]\{0,1\}//p' "${BASH_SOURCE[0]}"; }
 die() { echo "$me: $*" >&2; exit 1; }
 
-expand() { # {000..011}, as dc-decode does it
-	local word=$1
-	if [[ $word =~ ^(.*)\{([0-9]+)\.\.([0-9]+)\}(.*)$ ]]; then
-		local i
-		for i in $(seq -f "%0${#BASH_REMATCH[2]}.0f" "${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}"); do
-			expand "${word%%\{*}$i${word#*\}}"
-		done
-	else
-		echo "$word"
-	fi
+expand() { # {000..011} and {a,b}, as dc-decode does it: to the shell all the rest is quoted
+	local w=() s
+	s=$(printf %q "$1" | sed 's/\\\([{},]\)/\1/g')
+	eval "w=($s)"
+	printf '%s\n' "${w[@]}"
 }
 list() {
 	local s
@@ -81,7 +76,7 @@ canonical() {
 	while IFS= read -r name; do
 		[ -n "$name" ] || continue
 		case $name in
-		--keep-encoded | --strict | --by-value) value=yes ;;
+		--exif | --keep-encoded | --strict | --by-value | --accept-numerics | --override) value=yes ;;
 		--*) IFS= read -r value ;;
 		*) die "$name: an option of train.sh was expected" ;;
 		esac

@@ -78,6 +78,10 @@ said "experiment.sh: no method 'nix'" 'is named'
 mkdir know && printf '#!/bin/sh\necho "  -m, --method declip|kin|clip  what"\n' >know/dc-init && chmod +x know/dc-init
 run 0 'one without a file that dc-init knows' env DC_BIN="$tmp/know" ARCH=x BATCH=1 "$top/pipelines/experiment.sh" options kin 1
 said '--method kin ' 'is taken'
+run 0 'shards in lists and ranges' "$top/pipelines/experiment.sh" data 'scenes/t{rain,est}-{000..000}.tar'
+check 'are all found' test "$(cut -d ' ' -f 1 out | xargs)" = 'train-000.tar test-000.tar'
+run 2 'a shard that is not there' ablate -n DATA='scenes/train-{000..002}.tar'
+said 'train-002.tar: no such shard' 'is named'
 run 2 'no data' make -f "$top/pipelines/ablation.mk" TEST=x
 said 'DATA= is needed' 'is asked for'
 
@@ -85,6 +89,10 @@ said 'DATA= is needed' 'is asked for'
 name() { env METHOD_DIR=conf ARCH=arch.json BATCH=8 EPOCHS=2 DATA_LIST='a.tar 3' "$@" "$top/pipelines/experiment.sh" name clip 1; }
 first=$(name env)
 check 'threads and spelling leave the name' test "$(name env OPTIONS='--threads 2   --lr 1' METHOD_OPTIONS='--lr 0.5')" = "$(name env METHOD_OPTIONS='--lr 0.5')"
+exif=$(name env OPTIONS='--exif --lr 0.5')
+check 'a flag takes no value' test "${exif%-*}" = clip-s1
+check 'stands anywhere' test "$exif" = "$(name env OPTIONS='--lr 0.5 --exif')"
+check 'and counts' test "$exif" != "$(name env OPTIONS='--lr 0.5')"
 for o in "OPTIONS=--lr 1" EPOCHS=3 BATCH=4 'DATA_LIST=a.tar 4' CAPTION=json:x; do check "$o changes it" test "$(name env "$o")" != "$first"; done
 
 # the tables on numbers that can be checked by hand: differences 3, 2, 4: mean 3, s 1, t(0.975, 2) = 4.303
