@@ -16,7 +16,7 @@ out=$1 hash=$2 methods=$3
 shift 3
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
-option() { sed -n "s/^\"$2\": \"\(.*\)\",\{0,1\}\$/\1/p" "$1/run.json" | sed 's/\\t/\t/g; s/\\"/"/g; s/\\\\/\\/g'; }
+option() { sed -n "s/^\"$2\": \"\(.*\)\",\{0,1\}\$/\1/p" "$1/run.json" | sed 's/\\\\/\x01/g; s/\\t/\t/g; s/\\"/"/g; s/\x01/\\/g'; }
 
 # GFLOP a pair (work.awk), with the mean length of the captions of the first 2,048 samples; kept in the run
 work() {

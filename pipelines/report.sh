@@ -73,7 +73,7 @@ read_options() { # read_options RUN: as train.sh recorded them
 	local line
 	while read -r line; do
 		[[ $line =~ ^\"([a-z-]+)\":\ \"(.*)\",?$ ]] || continue
-		recorded[$1/${BASH_REMATCH[1]}]=$(sed 's/\\t/\t/g; s/\\"/"/g; s/\\\\/\\/g' <<<"${BASH_REMATCH[2]}")
+		recorded[$1/${BASH_REMATCH[1]}]=$(sed 's/\\\\/\x01/g; s/\\t/\t/g; s/\\"/"/g; s/\x01/\\/g' <<<"${BASH_REMATCH[2]}")
 		echo "${BASH_REMATCH[1]}" >>"$tmp/every-option"
 	done <"$1/run.json"
 }

@@ -156,7 +156,7 @@ run=${opt[run]}
 command -v dc-step >/dev/null || die "dc-step is not built (make) and not on PATH"
 
 # --- run.json: one option a line; what was given before holds, and a change must be meant ---
-recorded='s/\\t/\t/g; s/\\"/"/g; s/\\\\/\\/g'
+recorded='s/\\\\/\x01/g; s/\\t/\t/g; s/\\"/"/g; s/\x01/\\/g'
 changes='' stale='' begun=
 [ ! -L "$run/latest" ] && [ ! -d "$run/step-00000000" ] || begun=1
 if [ -f "$run/run.json" ]; then

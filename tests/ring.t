@@ -162,4 +162,12 @@ run 0 'shards on standard input' timeout -s KILL 300 sh -c '
 	cat scenes/train-000.tar | "$0" --data - --arch arch.json --vocab vocab.gz --run piped --batch 8 --threads 2 --steps 2 --weights "$1"' "$train" "$small"
 check 'two steps' test "$(dc-step --run piped --print step)" = 2
 run 2 'standard input without --steps' "$train" --data - --vocab vocab.gz --arch arch.json --run nothing
+
+# what run.json cannot hold as it is comes back as it was
+begin odd
+mkdir 'a\table "b' && cp scenes/train-*.tar 'a\table "b'
+# shellcheck disable=SC2086
+run 0 'shards in a directory with a backslash and a quote' "$train" --run odd --data "$tmp/a\\table \"b/train-{000..002}.tar" $options --steps 5
+run 0 'are found again' "$train" --run odd
+said 'odd is finished' 'by their recorded name'
 done_testing
