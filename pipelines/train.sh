@@ -239,7 +239,8 @@ else
 fi
 val=()
 if [ -n "${opt[val]}" ]; then
-	[ "$(dc-decode --count "${data[@]}" "${opt[val]}")" -gt 0 ] || die "no usable sample in ${opt[val]}"
+	n=$(dc-decode --count "${data[@]}" "${opt[val]}") || exit 1
+	[ "$n" -gt 0 ] || die "no usable sample in ${opt[val]}"
 	val=(nice -n 10 "$here/val.sh" --run "$run" --val "${opt[val]}" --every "${opt[val-every]}" --batch "${opt[batch]}" ${opt[caption]:+--caption "${opt[caption]}"}
 		${opt[keep]:+--keep "${opt[keep]}"} ${opt[val-names]:+--names "${opt[val-names]}"} ${opt[val-prompts]:+--prompts "${opt[val-prompts]}"})
 fi
@@ -369,15 +370,45 @@ if [ -z "$begun" ]; then
 fi
 vocab=$run/latest/bpe.txt.gz
 position=$(dc-step --run "$run" --print position) || exit 1
+tmp=$(mktemp -d) || exit 1
+
+# val.sh reads checkpoints and nothing else. Descriptor 7 tells it what to do, and hangs up when we are gone, even killed.
+validate() {
+	[ -n "${opt[val]}" ] || return 0
+	mkfifo "$tmp/val" && exec 7<>"$tmp/val" 4<"$tmp/val" || exit 1
+	"${val[@]}" --follow <&4 4<&- 7>&- 8>&- &
+	val_pid=$!
+	exec 4<&-
+}
+stopped=
+validated() { # validated WORD: val.sh is told, and ends; it may be dead. A signal makes it leave at once
+	[ -n "${opt[val]}" ] || return 0
+	trap 'stopped=1; echo stop >&7' INT TERM HUP
+	echo "$1" >&7
+	while wait "$val_pid"; val_status=$?; kill -0 "$val_pid" 2>/dev/null; do :; done
+	return "$val_status"
+}
+validated_wholly() {
+	local word=end
+	[ -z "$stopped" ] || word=stop
+	validated $word
+	rm -rf "$tmp"
+	if [ -n "$stopped" ] && [ -n "${opt[val]}" ]; then
+		echo "$me: stopped, trained but perhaps not wholly validated; run again to continue" >&2
+		exit 4
+	fi
+	[ "${val_status:-0}" -eq 0 ] || die "the run is finished, but not validated; run again to try that once more"
+}
+
 if [ "$position" -ge "$total" ]; then
-	[ -z "${opt[val]}" ] || "${val[@]}" </dev/null || die "validation failed"
+	validate
+	validated_wholly
 	echo "$me: $run is finished: $position of $total batches" >&2
 	exit 0
 fi
 compose "$position"
 [ "$position" = 0 ] || echo "$me: continuing at batch $position of $total" >&2
 
-tmp=$(mktemp -d) || exit 1
 tidy() { # the shared memory goes with the ring, whichever tool died
 	local shm
 	rm -rf "$tmp"
@@ -388,7 +419,7 @@ tidy() { # the shared memory goes with the ring, whichever tool died
 # Only dc-step answers to signals: it gets what comes to us, besides what the terminal sends it.
 ring() {
 	trap '' INT TERM HUP
-	exec 5>&-
+	exec 5>&- 7>&-
 	"${decode[@]}" | "${augment[@]}" | "${tokenize[@]}" | "${encode[@]}" | "${loss[@]}" |
 		bash -c 'echo $$ >"$1"; shift; exec "$@"' - "$tmp/pid" "${step[@]}" --lifeline 6
 	echo "${PIPESTATUS[*]}" >"$tmp/status"
@@ -397,19 +428,14 @@ ring() {
 hears() { grep -q '^SigCgt:.*[4567cdef]...$' "/proc/$1/status"; } # it handles SIGTERM
 stop() { # dc-step may be starting still; a signal soon after another is the same one to it
 	local pid
+	stopped=1
 	until pid=$(cat "$tmp/pid") && [ -n "$pid" ] && hears "$pid"; do
 		kill -0 $! || return
 		sleep 0.05
 	done
 	kill -TERM "$pid"
 } 2>/dev/null
-# it reads checkpoints and nothing else; its standard input tells it when to leave
-if [ -n "${opt[val]}" ]; then
-	mkfifo "$tmp/val" || exit 1
-	"${val[@]}" --follow <"$tmp/val" 8>&- &
-	val_pid=$!
-	exec 7>"$tmp/val"
-fi
+validate
 stopping=
 trap 'stopping=1' INT TERM HUP
 
@@ -421,16 +447,9 @@ mkfifo "$tag" || die "cannot make $tag"
 if [ -n "$quiet" ] || [ -t 1 ]; then ring <&0 >/dev/null & else ring <&0 & fi
 trap stop INT TERM HUP
 [ -z "$stopping" ] || stop
-while wait $!; [ ! -f "$tmp/status" ] && kill -0 $! 2>/dev/null; do :; done
-validated() { # validated WORD: val.sh is told, and ends; it may be dead
-	[ -n "${opt[val]}" ] || return 0
-	(trap '' PIPE; echo "$1" >&7) 2>/dev/null
-	exec 7>&-
-	while wait "$val_pid"; val_status=$?; kill -0 "$val_pid" 2>/dev/null; do :; done
-	return "$val_status"
-}
+while wait $!; [ ! -s "$tmp/status" ] && kill -0 $! 2>/dev/null; do :; done
 
-[ -f "$tmp/status" ] || { rm -rf "$tmp"; die "the ring's shell was killed; run again to continue from the last checkpoint"; }
+[ -s "$tmp/status" ] || { rm -rf "$tmp"; die "the ring's shell was killed; run again to continue from the last checkpoint"; }
 read -r -a status <"$tmp/status"
 ring_tools=(dc-decode dc-augment dc-tokenize dc-encode dc-loss dc-step)
 tidy
@@ -456,5 +475,5 @@ if [ "$position" -lt "$total" ]; then
 	echo "$me: stopped at batch $position of $total, run again to continue" >&2
 	exit 4
 fi
-validated end || die "the run is finished, but not validated; run again to try that once more"
+validated_wholly
 [ -n "$quiet" ] || echo "$me: finished, $position batches; the model is $run/latest" >&2

@@ -36,7 +36,13 @@ batch=${batch:-1}
 # one thread: it is a guest on the processors, and the scores are the same on any number of them
 export OMP_NUM_THREADS=1
 tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
+job=
+leave() { # the row that is under way has a process group of its own
+	[ -z "$job" ] || { kill -- "-$job"; wait "$job"; } 2>/dev/null
+	rm -rf "$tmp"
+}
+trap leave EXIT
+trap 'exit 1' INT TERM
 trap '' PIPE HUP
 
 # --- the scores: the only place that knows what score.sh --tsv prints ---
@@ -81,7 +87,20 @@ fi
 # --- a run ---
 table=$run/val.tsv
 [ -d "$run/step-00000000" ] || die "$run: no checkpoint in it"
-exec 9>"$run/.val" && flock 9 || die "cannot lock $run/.val"
+word='' heard='' deaf=''
+hear() { # hear SECONDS: what train.sh says: $word. The time may be up in the middle of a line
+	local rc=0 line=
+	IFS= read -r -t "$1" line || rc=$?
+	heard+=$line
+	case $heard in *end) word=end ;; *stop) word=stop ;; esac
+	[ $rc -eq 0 ] || [ $rc -gt 128 ] || { deaf=1 word=${word:-gone}; }
+}
+[ -n "$follow" ] || deaf=1 word=end
+exec 9>"$run/.val" || die "cannot make $run/.val"
+until flock -n 9; do # another has it, of a run that was killed, say
+	if [ -n "$deaf" ]; then sleep 0.2; else hear 0.2; fi
+	[ "$word" != stop ] || exit 0
+done
 number() { echo $((10#${1##*step-})); }
 newest() { readlink "$run/latest" || echo step-00000000; }
 
@@ -127,33 +146,22 @@ prune() { # dc-step --keep, but for checkpoints that wait for their row, and the
 	done
 }
 
-word='' heard=''
-hear() { # hear SECONDS: what train.sh says: $word. The time may be up in the middle of a line
-	local rc=0 line=
-	IFS= read -r -t "$1" line || rc=$?
-	heard+=$line
-	case $heard in *end) word=end ;; *stop) word=stop ;; esac
-	[ $rc -eq 0 ] || [ $rc -gt 128 ] || word=${word:-gone}
-}
 add() { # add CHECKPOINT: its row
-	local job
+	local status=0
 	set -m
-	row "$1" </dev/null &
+	row "$1" </dev/null 9>&- &
 	job=$!
 	set +m
-	while [ -n "$follow" ] && [ -z "$word" ] && kill -0 $job 2>/dev/null; do hear 0.2; done
-	if [ "$word" = stop ]; then
-		kill -- -$job
-		wait $job 2>/dev/null
-		exit 0
-	fi
-	wait $job || die "$1: not scored"
+	while [ -z "$deaf" ] && [ "$word" != stop ] && kill -0 $job 2>/dev/null; do hear 0.2; done
+	[ "$word" != stop ] || exit 0
+	wait $job || status=$?
+	job=
+	[ $status -eq 0 ] || die "$1: not scored"
 	if [ -f "$table" ]; then put "$table" "$tmp/row"; else put "$tmp/row"; fi || die "cannot write $table"
 	best
 }
 
 begin
-[ -n "$follow" ] || word=end
 while :; do
 	prune
 	if d=$(next "$word"); then

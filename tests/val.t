@@ -68,6 +68,38 @@ check 'changes nothing' cmp before killed/val.tsv
 sed -i '$d' killed/val.tsv
 run 0 'a finished run that lacks a row' "$train" --run killed
 check 'gets it' cmp before killed/val.tsv
+
+# asked to stop while only rows are missing: a dc-recall that waits for ever
+mkdir held && ln -s "$DC_BIN"/dc-* held/ && rm held/dc-recall
+printf '#!/bin/sh\necho $$ >"%s/scoring"\nwhile [ ! -e "%s/go" ]; do sleep 0.05; done\n' "$tmp" "$tmp" >held/dc-recall
+chmod +x held/dc-recall
+alive() { ps -o stat= -p "$(cat "$1")" | grep -qv Z; }
+dead() { ! alive "$1"; }
+asked() { # asked DESCRIPTION ARGUMENT...: of train.sh, which gets SIGTERM while a row is made
+	desc=$1; shift
+	rm -f scoring go status
+	# shellcheck disable=SC2016
+	(DC_BIN=$tmp/held; export DC_BIN; sh -c 'echo $$ >train.pid; exec "$@"' - "$train" "$@"; echo $? >status) >rows 2>err </dev/null &
+	until_true test -s scoring
+	kill -TERM "$(cat train.pid)"
+	until_true test -s status || : >go
+	check "$desc: status 4" test "$(cat status)" = 4
+	until_true dead scoring
+	check 'and the row is not made on without it' dead scoring
+	: >go
+	wait $!
+}
+sed -i '$d' killed/val.tsv
+asked 'SIGTERM to a finished run that lacks a row' --run killed
+run 0 'once more' "$train" --run killed
+check 'has it' cmp before killed/val.tsv
+begin late
+# shellcheck disable=SC2086
+asked 'SIGTERM after the last step, before the last row' --run late --data "$shards" $options --steps 4 $val --save-every 4
+check 'the training is finished' test "$(dc-step --run late --print step)" = 4
+run 0 'and run again' timeout -s KILL 300 "$train" --run late
+check 'the row is there' test "$(column late 1)" = 4
+
 there=$(cd killed && for d in step-*; do echo $((1${d#step-} - 100000000)); done | grep -vx 0 | tr '\n' ' ')
 run 0 'another test set' "$train" --run killed --val "$tmp/scenes/train-000.tar"
 check 'another table, of the checkpoints that are there' test "$(column killed 1) " = "$there"
@@ -82,6 +114,7 @@ ring 2 'steps without a checkpoint' never --save-every 3 $val
 said '^train.sh: --val-every 4: must be a multiple of --save-every 3' 'are refused'
 ring 1 'shards that are not there' never --val absent.tar --val-every 4
 said 'absent.tar' 'are named'
+! grep -q "line [0-9]" err; ok $? "and the shell complains of nothing"
 [ ! -e never ]; ok $? 'and nothing is made'
 # shellcheck disable=SC2086
 ring 0 '-n' plain --save-every 2 $val -n
