@@ -83,7 +83,7 @@ for m in $methods; do
 		work_curves+="${work_curves:+, }'$tmp/curve.$m' using 3:4 with linespoints lw 2 pt 7 ps 0.4 lc rgb '$colour' title '$m'"
 	fi
 	[ -n "$run" ] || continue
-	awk -F '\t' -v batch="$(option "$out/$run" batch)" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "clip") c = i; next }
+	awk -F '\t' -v batch="$(option "$out/$run" batch)" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "clip" || ($i == "total" && !c)) c = i; next }
 		{ s += $c; if (++n == w || (w = w ? w : 1) == 0) { print $1 * batch / 1000, s / n; s = n = 0 } }' \
 		w=$(($(wc -l <"$out/$run/log.tsv") / 60 + 1)) "$out/$run/log.tsv" >"$tmp/loss.$m"
 	losses+="${losses:+, }'$tmp/loss.$m' using 1:2 with lines lw 2 lc rgb '$colour' title '$m'"

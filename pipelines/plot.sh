@@ -38,7 +38,7 @@ col() { head -n 1 "$log" | tr '\t' '\n' | grep -nx "$1" | cut -d: -f1; }
 # each point is the mean of a window of rows, so that the curve can be read
 window=$(($(wc -l <"$log") / 60 + 1))
 curves=
-for term in clip mvs simsiam mlm nns total; do
+for term in clip mvs simsiam mlm nns simclr filip siglip total; do
 	c=$(col "$term") || c=
 	[ -z "$c" ] || curves="$curves${curves:+, }'$log' using (floor(\$1 / $window) * $window):(valid($c) ? column($c) : NaN) smooth unique with lines lw 2 title '$term'"
 done

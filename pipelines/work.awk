@@ -11,6 +11,7 @@ function number(block, key,    s) { # "key":12 of the object that begins with "b
 	return s + 0
 }
 function has(block, key) { return substr(text, index(text, "\"" block "\":{")) ~ "^[^}]*\"" key "\":" }
+function weight(term) { return has("weights", term) ? number("weights", term) : 0 } # the family's terms are named where they are on
 # L positions of width w, MLP m, n layers; q: positions of which the last layer's output is asked; seen: positions each attends to
 function tower(L, w, m, n, q, seen) {
 	return (n - 1) * L * (8 * w * w + 4 * seen * w + 4 * w * m) + L * 4 * w * w + q * (4 * w * w + 4 * seen * w + 4 * w * m)
@@ -24,7 +25,8 @@ END {
 	mt = (has("text_cfg", "mlp_ratio") ? number("text_cfg", "mlp_ratio") : 4) * v
 	clip = number("weights", "clip"); mvs = number("weights", "mvs"); nns = number("weights", "nns")
 	simsiam = number("weights", "simsiam"); mlm = number("weights", "mlm")
-	images = mvs + simsiam + nns > 0 ? 2 : 1; captions = mvs > 0 ? 2 : 1
+	simclr = weight("simclr"); filip = weight("filip"); siglip = weight("siglip")
+	images = simclr > 0 ? 3 : mvs + simsiam + nns > 0 ? 2 : 1; captions = mvs > 0 ? 2 : 1
 	frozen = text ~ /"freeze":"[^"]*conv1/
 	h = number("", "simsiam_width"); h2 = number("", "simsiam_hidden")
 	M = 0.15 * T
@@ -34,7 +36,17 @@ END {
 	caption = tower(T, v, mt, number("text_cfg", "layers"), 1, (T + 1) / 2) + 2 * v * D
 	masked = mlm > 0 ? tower(T, v, mt, number("text_cfg", "layers"), M, T) + 2 * M * v * V : 0
 	heads = simsiam > 0 ? 2 * (D * h + 2 * h * h + 2 * h * h2) : 0
-	similar = 2 * batch * D * ((clip > 0) + 3 * (mvs > 0) + 2 * (nns > 0))
+	if (simclr > 0) { # two of the views go through the head, not through the projection
+		S = number("", "simclr_hidden")
+		other = 2 * 2 * (w * S + S * S + S * number("", "simclr_width")) - 2 * 2 * w * D
+	}
+	if (filip > 0) { # all positions of the first views, their projections, and the products of tokens with words both ways
+		F = number("", "filip_width"); R = T - 2
+		other += tower(L + 1, w, m, 1, L + 1, L + 1) - tower(L + 1, w, m, 1, 1, L + 1) + 2 * L * w * F
+		other += tower(T, v, mt, 1, T, (T + 1) / 2) - tower(T, v, mt, 1, 1, (T + 1) / 2) + 2 * R * v * F
+		tokenwise = 2 * 2 * batch * L * R * F
+	}
+	similar = 2 * batch * D * ((clip > 0) + (siglip > 0) + 3 * (mvs > 0) + 2 * (nns > 0)) + tokenwise
 	search = nns > 0 ? 2 * number("", "queue") * D : 0
-	printf "%.6g\n", 1e-9 * (images * (conv1 * (frozen ? 1 : 2) + 3 * (image + heads)) + 3 * (captions * caption + masked + similar) + search)
+	printf "%.6g\n", 1e-9 * (images * (conv1 * (frozen ? 1 : 2) + 3 * (image + heads)) + 3 * (captions * caption + masked + similar + other) + search)
 }
