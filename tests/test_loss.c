@@ -25,6 +25,37 @@ test_naive(int N, int D, double logit_scale, int tile_rows, int tile_cols, doubl
 	}
 }
 
+/* Gradients in the inputs' own memory: the same bytes. */
+static void
+test_in_place(int released)
+{
+	const double w[DC_TERMS] = { .4, .2, .2, .2, .2 };
+	struct problem t = problem_new(50, 24, 16, 20, 16, 32), s = problem_new(50, 24, 16, 20, 16, 32);
+	int same = 1;
+
+	memcpy(t.c.weight, w, sizeof w);
+	memcpy(s.c.weight, w, sizeof w);
+	t.c.released = s.c.released = released;
+	problem_step(&t, NULL);
+	memcpy(s.start.rows, t.start.rows, (size_t)t.start.length * t.D * sizeof *t.start.rows);
+	for (int k = 0; k < 9; k++)
+		memcpy(s.x[k], t.x[k], t.n[k] * sizeof *t.x[k]);
+	for (int v = 0; v < 2; v++) {
+		s.out.d_image_features[v] = s.x[v];
+		s.out.d_text_features[v] = s.x[2 + v];
+		s.out.d_simsiam_p[v] = s.x[4 + v];
+	}
+	s.out.d_mlm_nll = s.x[6];
+	problem_step(&s, NULL);
+	for (int k = 0; k < 7; k++)
+		same = same && !memcmp(s.x[k], t.dx[k], t.n[k] * sizeof *t.dx[k]);
+	ok(same && s.out.total == t.out.total && s.out.n_enqueue == t.out.n_enqueue &&
+	    !memcmp(s.out.nn_enqueue, t.out.nn_enqueue, (size_t)t.out.n_enqueue * t.D * sizeof(dc_real)),
+	    "gradients take their inputs' place, %s", released ? "released" : "paper");
+	problem_free(&t);
+	problem_free(&s);
+}
+
 /* Untrained towers: all features nearly the same. The gradient is small and must still be right, at the largest scale. */
 static void
 test_collapsed(void)
@@ -77,6 +108,8 @@ main(void)
 	test_naive(128, 64, 3, 48, 64, 1e-6);
 	test_naive(140, 128, 3, 0, 0, 1e-6);   /* large enough for threads */
 	test_collapsed();
+	test_in_place(0);
+	test_in_place(1);
 	test_ties();
 	test_gold(1e-6);
 	return done_testing();

@@ -39,8 +39,8 @@ static const struct dc_opt options[] = {
 	DC_OPT_END
 };
 
-/* A matrix that grows and is used again. */
-struct matrix { dc_real *p; size_t cap; int64_t rows, cols; };
+/* A batch's rows: in a frame that has them all, else gathered in `own`, which grows and is used again. */
+struct matrix { dc_real *p, *own; size_t cap; int64_t rows, cols; };
 
 /* The tensors of a features frame, in the order of `key`: rows of samples as far as NLL. Those of the same group have
  * equally many columns; FILIP's image tokens are rows of [tokens, width]. */
@@ -56,7 +56,8 @@ struct loss {
 	struct dc_config c;
 	int has_state, wanted[INPUTS];
 	struct dc_nn_queue q;
-	struct matrix in[INPUTS], d[INPUTS];   /* a whole batch; the gradients */
+	struct matrix in[INPUTS];              /* a whole batch; then the gradients take its place */
+	int alone;                             /* it is in one frame */
 	int32_t *filip_off; size_t cap_off;    /* [N+1] first row of each caption in filip_text */
 	int64_t tokens, filip_width;           /* of an image */
 	double logit_scale, filip_logit_scale, logit_bias;
@@ -208,14 +209,15 @@ room(struct matrix *m, int64_t rows, int64_t cols)
 
 	if (n > m->cap) {
 		m->cap = n > 2 * m->cap ? n : 2 * m->cap;
-		m->p = dc_xrealloc(m->p, m->cap, sizeof *m->p);
+		m->own = dc_xrealloc(m->own, m->cap, sizeof *m->own);
 	}
+	m->p = m->own;
 	m->rows = rows;
 	m->cols = cols;
 }
 
 static int
-append(struct matrix *m, struct dc_frame *f, int k, const struct dc_tensor *t)
+append(struct matrix *m, struct dc_frame *f, int k, const struct dc_tensor *t, int alone)
 {
 	const int64_t cols = t->ndim == 2 ? t->shape[1] : 1, had = m->rows;
 
@@ -223,6 +225,10 @@ append(struct matrix *m, struct dc_frame *f, int k, const struct dc_tensor *t)
 		return 0;
 	if (had > 0 && cols != m->cols)
 		return dc_frame_err(f, "%s: %lld columns, %lld in the parts before", key[k], (long long)cols, (long long)m->cols);
+	if (alone) {
+		*m = (struct matrix){ .p = (dc_real *)(uintptr_t)t->data, .own = m->own, .cap = m->cap, .rows = t->shape[0], .cols = cols };
+		return 0;
+	}
 	room(m, had + t->shape[0], cols);
 	memcpy(m->p + had * cols, t->data, t->bytes);
 	return 0;
@@ -274,7 +280,7 @@ take_input(struct loss *s, struct dc_frame *f, int k, const struct dc_tensor *li
 		    (long long)t.shape[1], (long long)like->shape[0], (long long)(towers ? like->shape[1] : t.shape[1]));
 	if (t.ndim == 2 && t.shape[0] > 0 && (t.shape[1] < 1 || t.shape[1] > (k == FI ? 1 << 30 : 1 << 20)))
 		return dc_frame_err(f, "%s has %lld columns", key[k], (long long)t.shape[1]);
-	return append(&s->in[k], f, k, &t);
+	return append(&s->in[k], f, k, &t, s->alone);
 }
 
 /* filip_off i32 [n+1], from 0 to the rows of this part's filip_text; had, base: samples and rows of the parts before */
@@ -340,8 +346,10 @@ check_whole(const struct loss *s, struct dc_frame *f)
 static int
 begin_batch(struct loss *s, struct dc_frame *f)
 {
-	for (int k = 0; k < INPUTS; k++)
+	for (int k = 0; k < INPUTS; k++) {
+		s->in[k].p = s->in[k].own;
 		s->in[k].rows = 0;
+	}
 	s->step = f->step;
 	s->started = 1;
 	s->has_position = dc_frame_get(f, "position") != NULL;
@@ -363,6 +371,7 @@ gather(struct loss *s, struct dc_frame *f)
 	if (f->step != s->step)
 		return dc_frame_err(f, "part %lld is of step %llu, the parts before of step %llu", (long long)i,
 		    (unsigned long long)f->step, (unsigned long long)s->step);
+	s->alone = n == 1;
 	DC_TRY(take_part(s, f));
 	s->parts = n;
 	s->part = i + 1 < n ? i + 1 : 0;
@@ -415,8 +424,8 @@ put_tokens(struct loss *s, int64_t from, int64_t to)
 	const int64_t image = s->tokens * s->filip_width, word = s->filip_off[from], words = s->filip_off[to] - word;
 
 	dc_put_data(&s->b, key[FI], DC_REAL_TYPE, 3, (int64_t[]){ to - from, s->tokens, s->filip_width },
-	    s->d[FI].p + from * image);
-	dc_put_data(&s->b, key[FT], DC_REAL_TYPE, 2, (int64_t[]){ words, s->filip_width }, s->d[FT].p + word * s->filip_width);
+	    s->in[FI].p + from * image);
+	dc_put_data(&s->b, key[FT], DC_REAL_TYPE, 2, (int64_t[]){ words, s->filip_width }, s->in[FT].p + word * s->filip_width);
 }
 
 /* Part i of n: its share of the rows of every gradient and of nn_enqueue; with the first, what is not per sample. */
@@ -426,7 +435,7 @@ write_part(struct loss *s, const struct dc_loss_out *r, int64_t i, int64_t n, st
 	const int64_t N = s->in[I1].rows;
 
 	for (int k = 0; k < FI; k++) {
-		const struct matrix *m = &s->d[k];
+		const struct matrix *m = &s->in[k];
 		if (s->wanted[k] && k != Z1 && k != Z2)
 			put_rows(&s->b, key[k], m->p, m->rows * i / n, m->rows * (i + 1) / n, m->cols);
 	}
@@ -435,7 +444,7 @@ write_part(struct loss *s, const struct dc_loss_out *r, int64_t i, int64_t n, st
 	if (r->nn_enqueue)
 		put_rows(&s->b, "nn_enqueue", r->nn_enqueue, r->n_enqueue * i / n, r->n_enqueue * (i + 1) / n, s->q.D);
 	if (i == 0 && s->wanted[NLL])
-		dc_put_data(&s->b, key[NLL], DC_REAL_TYPE, 1, &s->d[NLL].rows, s->d[NLL].p);
+		dc_put_data(&s->b, key[NLL], DC_REAL_TYPE, 1, &s->in[NLL].rows, s->in[NLL].p);
 	if (i == 0)
 		put_values(s, &s->b, r);
 	if (s->has_position)
@@ -470,36 +479,27 @@ write_answer(struct loss *s, const struct dc_loss_out *r, struct dc_out *out)
 
 /* --- a batch --- */
 
-static const dc_real *
-input(const struct loss *s, int k)
+static dc_real *
+rows_at(const struct loss *s, int k)
 {
 	return s->wanted[k] ? s->in[k].p : NULL;
 }
 
+/* Each gradient takes its input's place: a batch of 65,536 is gigabytes. */
 static void
 wire(struct loss *s, struct dc_loss_in *in, struct dc_loss_out *r)
 {
-	for (int k = 0; k < INPUTS; k++)
-		if (s->wanted[k])
-			room(&s->d[k], s->in[k].rows, s->in[k].cols);
 	for (int v = 0; v < 2; v++) {
-		in->image_features[v] = input(s, I1 + v);
-		in->text_features[v] = input(s, T1 + v);
-		in->simsiam_z[v] = input(s, Z1 + v);
-		in->simsiam_p[v] = input(s, P1 + v);
-		in->simclr_z[v] = input(s, S1 + v);
-		r->d_simclr_z[v] = s->d[S1 + v].p;
-		r->d_image_features[v] = s->d[I1 + v].p;
-		r->d_text_features[v] = s->d[T1 + v].p;
-		r->d_simsiam_p[v] = s->d[P1 + v].p;
+		in->image_features[v] = r->d_image_features[v] = rows_at(s, I1 + v);
+		in->text_features[v] = r->d_text_features[v] = rows_at(s, T1 + v);
+		in->simsiam_z[v] = rows_at(s, Z1 + v);
+		in->simsiam_p[v] = r->d_simsiam_p[v] = rows_at(s, P1 + v);
+		in->simclr_z[v] = r->d_simclr_z[v] = rows_at(s, S1 + v);
 	}
-	in->filip_image = input(s, FI);
-	in->filip_text = input(s, FT);
+	in->filip_image = r->d_filip_image = rows_at(s, FI);
+	in->filip_text = r->d_filip_text = rows_at(s, FT);
 	in->filip_off = s->filip_off;
-	r->d_filip_image = s->d[FI].p;
-	r->d_filip_text = s->d[FT].p;
-	in->mlm_nll = input(s, NLL);
-	r->d_mlm_nll = s->d[NLL].p;
+	in->mlm_nll = r->d_mlm_nll = rows_at(s, NLL);
 }
 
 /* Without a state: an empty queue, as soon as D and N are known. */
@@ -621,10 +621,8 @@ list(void)
 static void
 free_all(struct loss *s)
 {
-	for (int k = 0; k < INPUTS; k++) {
-		free(s->in[k].p);
-		free(s->d[k].p);
-	}
+	for (int k = 0; k < INPUTS; k++)
+		free(s->in[k].own);
 	free(s->q.rows);
 	free(s->filip_off);
 	dc_body_free(&s->b);

@@ -165,10 +165,10 @@ begin(struct dc_loss_step *s)
 	for (int v = 0; v < 2; v++) {
 		begin_view(&s->image[v], &s->d_image[v], w, v, in->image_features[v], in->N, in->D);
 		begin_view(&s->text[v], &s->d_text[v], w, 2 + v, in->text_features[v], in->N, in->D);
-		if (s->out->d_simsiam_p[v])
+		if (s->out->d_simsiam_p[v] && s->c->weight[DC_TERM_SIMSIAM] == 0)
 			memset(s->out->d_simsiam_p[v], 0, (size_t)in->N * in->Z * sizeof(dc_real));
 	}
-	if (s->out->d_mlm_nll)
+	if (s->out->d_mlm_nll && s->c->weight[DC_TERM_MLM] == 0)
 		memset(s->out->d_mlm_nll, 0, (size_t)in->M * sizeof(dc_real));
 	s->scale = scale_of(s->c, in->logit_scale);
 	s->out->d_filip_logit_scale = s->out->d_logit_bias = 0;

@@ -44,7 +44,7 @@ struct dc_loss_work *dc_loss_work_new(int tile_rows, int tile_cols);
 void dc_loss_work_free(struct dc_loss_work *w);
 
 /* All terms of c->method whose weight in c->weight is not 0, for N >= 2. A d_* pointer of out may be NULL where the
- * input is. q (used and pushed to only with NNS; else it may be NULL) must have in->D columns. out->nn_enqueue points
+ * input is, or the input itself: the gradient then takes its place. q (used and pushed to only with NNS; else it may be NULL) must have in->D columns. out->nn_enqueue points
  * into w until the next call. An image counts as right (accuracy_i2t) if its own text has the largest logit of its row,
  * the first of equal ones counting as the largest; likewise a text. Nothing checks for NaN: it comes out as it went in.
  * Return 0, or -1 with a message if an input that a term needs is missing. */

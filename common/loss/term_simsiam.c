@@ -13,7 +13,7 @@ check(const struct dc_config *c, const struct dc_loss_in *in, const struct dc_nn
 	return 0;
 }
 
-/* c = <p, z> / |p| |z|;  adds scale dc/dp, where dc/dp = (z/|z| - c p/|p|) / |p|; a row of zeros has c = 0, gradient 0 */
+/* c = <p, z> / |p| |z|;  dp = scale dc/dp, where dc/dp = (z/|z| - c p/|p|) / |p|; a row of zeros has c = 0, gradient 0 */
 static double
 cosine_row(dc_real *dp, const dc_real *p, const dc_real *z, int Z, double scale)
 {
@@ -27,7 +27,7 @@ cosine_row(dc_real *dp, const dc_real *p, const dc_real *z, int Z, double scale)
 	rp = pp == 0 ? 0 : 1 / sqrt(pp);
 	rz = zz == 0 ? 0 : 1 / sqrt(zz);
 	for (int d = 0; d < Z; d++)
-		dp[d] += (dc_real)(scale * rp * (z[d] * rz - pz * rp * rz * (p[d] * rp)));
+		dp[d] = (dc_real)(scale * rp * (z[d] * rz - pz * rp * rz * (p[d] * rp)));
 	return pz * rp * rz;
 }
 
