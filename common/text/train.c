@@ -419,10 +419,11 @@ put_token(char *out, const struct token *k)
 	return n + (k->ends ? 4 : 0);
 }
 
+/* No line feed ends the file: open_clip's tokenizer takes what follows it for a merge, and its ids shift by one. */
 char *
 dc_train_file(const struct dc_train *t, size_t *bytes)
 {
-	static const char version[] = "#version: 0.2\n";
+	static const char version[] = "#version: 0.2";
 	size_t n = sizeof version - 1, cap = n + 1;
 	char *p;
 
@@ -431,10 +432,10 @@ dc_train_file(const struct dc_train *t, size_t *bytes)
 	p = dc_xmalloc(cap);
 	memcpy(p, version, n);
 	for (int i = 0; i < t->n_merges; i++) {
+		p[n++] = '\n';
 		n += put_token(p + n, &t->token[t->merge[i][0]]);
 		p[n++] = ' ';
 		n += put_token(p + n, &t->token[t->merge[i][1]]);
-		p[n++] = '\n';
 	}
 	p[n] = 0;
 	*bytes = n;
