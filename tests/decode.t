@@ -217,8 +217,12 @@ for f in garbage empty; do
 	listed "$f, then a good shard" $f.tar s-000.tar
 	said "^dc-decode: $f.tar: damaged at byte 0" 'is named'
 	run 1 "$f alone" dc-decode $f.tar
-	said 'no usable sample in 1 shard' 'fails'
+	said "no usable sample in $f.tar: 0 read" 'fails'
 done
+run 1 'a key of JSON that no sample has' dc-decode --caption json:none s-000.tar
+said 'no usable sample in s-000.tar: [0-9]+ read; extensions seen: .*\.txt' 'says what there is'
+run 1 '--count' dc-decode --count --caption json:none s-000.tar
+said 'no usable sample in s-000.tar: [0-9]+ read; extensions seen: .*\.txt' 'says the same'
 gzip -c s-000.tar >g.tar.gz
 listed 'a compressed shard' g.tar.gz
 is "$(col 5 | wc -w)" 11 'is read'

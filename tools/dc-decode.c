@@ -379,24 +379,25 @@ ended(const struct run *r)
 }
 
 static void
-warn_apart(const struct run *r)
+warn_apart(const struct dc_reader *reader)
 {
-	if (r->reader.apart)
+	if (reader->apart)
 		dc_warn("%" PRIu64 " samples lie in pieces: their files must stand next to each other in the tar"
-		    " (tar --sort=name)", r->reader.apart);
+		    " (tar --sort=name)", reader->apart);
 }
 
 static void
-no_usable(struct run *r)
+no_usable(const struct run *r, const struct dc_reader *reader)
 {
-	char list[1024] = "";
+	char list[1024] = "", where[32];
 
-	for (size_t i = 0; i < r->reader.n_extensions; i++)
-		snprintf(list + strlen(list), sizeof list - strlen(list), " .%.20s", r->reader.extension[i]);
-	warn_apart(r);
-	dc_err_set("no usable sample in %zu shard%s: %" PRIu64 " read; extensions seen:%s; looked for images in %s and"
-	    " captions in %s (--image, --caption)", r->shards.n, r->shards.n == 1 ? "" : "s", r->reader.in,
-	    *list ? list : " none", o.image, o.caption);
+	for (size_t i = 0; i < reader->n_extensions; i++)
+		snprintf(list + strlen(list), sizeof list - strlen(list), " .%.20s", reader->extension[i]);
+	warn_apart(reader);
+	snprintf(where, sizeof where, "%zu shards", r->shards.n);
+	dc_err_set("no usable sample in %s: %" PRIu64 " read; extensions seen:%s; looked for images in %s and captions in %s"
+	    " (--image, --caption)", r->shards.n == 1 ? r->shards.path[0] : where, reader->in, *list ? list : " none",
+	    o.image, o.caption);
 }
 
 /* Images there were, but none could be decoded. */
@@ -421,7 +422,7 @@ run_epoch(struct run *r, int64_t epoch)
 		return io != DC_FRAME ? io : ret == DC_READER_GONE ? DC_GONE : ret < 0 ? DC_FAIL : DC_FRAME;
 	r->before = 0;
 	if (!r->reader.usable) {
-		no_usable(r);
+		no_usable(r, &r->reader);
 		return DC_FAIL;
 	}
 	if (r->tail == DC_TAIL_SHORT && r->filled)
@@ -448,12 +449,7 @@ count_pass(struct run *r, struct dc_reader *reader, int64_t *n)
 		free_sample(s);
 	*n = reader->usable;
 	if (ret == DC_READER_END && !reader->usable) {
-		r->reader.in = reader->in;
-		r->reader.apart = reader->apart;
-		memcpy(r->reader.extension, reader->extension, sizeof reader->extension);
-		r->reader.n_extensions = reader->n_extensions;
-		reader->n_extensions = 0;
-		no_usable(r);
+		no_usable(r, reader);
 		ret = DC_READER_FAIL;
 	}
 	return ret;
@@ -551,7 +547,7 @@ warn_oddities(struct run *r)
 {
 	if (r->reader.bad_labels)
 		dc_warn("%" PRIu64 " samples have a .cls that is no whole number: label -1", r->reader.bad_labels);
-	warn_apart(r);
+	warn_apart(&r->reader);
 	if (o.steps && r->batch < o.steps)
 		dc_warn("the shards gave %" PRId64 " batches, fewer than --steps %" PRId64, r->batch, o.steps);
 }
