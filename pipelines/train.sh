@@ -165,6 +165,10 @@ if [ -f "$run/run.json" ]; then
 		name=${BASH_REMATCH[1]} old=$(sed "$recorded" <<<"${BASH_REMATCH[2]}")
 		[ -n "${opt[$name]+is}" ] || continue
 		case $name in run | override | accept-numerics | threads | data-threads | profile) continue ;; esac
+		case $name${given[steps]+ steps}${given[epochs]+ epochs} in 'steps epochs' | 'epochs steps') # one length replaces the other
+			[ -z "$begun" ] || [ -z "$old" ] || changes+="  --$name: was '$old', now ''"$'\n'
+			continue ;;
+		esac
 		if [ -z "${given[$name]-}" ]; then
 			opt[$name]=$old
 		elif [[ $name == val* ]]; then
@@ -210,6 +214,7 @@ flag() { local name; for name; do [ -z "${opt[$name]}" ] || args+=("--$name"); d
 
 arch=${opt[arch]}
 if [ -n "${opt[init]}" ] && [ -z "${given[arch]-}" ]; then
+	[ -d "${opt[init]}" ] || die "--init ${opt[init]}: no such model directory or run"
 	arch=${opt[init]}/latest/open_clip_config.json
 	[ -f "$arch" ] || arch=${opt[init]}/open_clip_config.json
 	[ -f "$arch" ] || die "${opt[init]}: no open_clip_config.json in it (dc-export makes a model directory of other models)"
@@ -235,12 +240,14 @@ if [ -n "$from_stdin" ]; then
 	count=0
 else
 	count=$(dc-decode --count "${data[@]}" "${shards[@]}") || exit 1
-	[ "$count" -gt 0 ] || die "no usable sample in ${shards[*]}"
 fi
 val=()
 if [ -n "${opt[val]}" ]; then
 	n=$(dc-decode --count "${data[@]}" "${opt[val]}") || exit 1
 	[ "$n" -gt 0 ] || die "no usable sample in ${opt[val]}"
+	for name in val-names val-prompts; do
+		[ -z "${opt[$name]}" ] || [ -r "${opt[$name]}" ] || die "--$name ${opt[$name]}: no such file"
+	done
 	val=(nice -n 10 "$here/val.sh" --run "$run" --val "${opt[val]}" --every "${opt[val-every]}" --batch "${opt[batch]}" ${opt[caption]:+--caption "${opt[caption]}"}
 		${opt[keep]:+--keep "${opt[keep]}"} ${opt[val-names]:+--names "${opt[val-names]}"} ${opt[val-prompts]:+--prompts "${opt[val-prompts]}"})
 fi
@@ -476,4 +483,4 @@ if [ "$position" -lt "$total" ]; then
 	exit 4
 fi
 validated_wholly
-[ -n "$quiet" ] || echo "$me: finished, $position batches; the model is $run/latest" >&2
+[ -n "$quiet" ] || echo "$me: finished, $position batch$([ "$position" -eq 1 ] || echo es); the model is $run/latest" >&2

@@ -118,6 +118,10 @@ said 'failed: dc-step \(status 1\)'   'is refused by dc-step'
 said 'accept-numerics'                'which says how to go on'
 ring 0 '--override goes on'           killed --steps 22 --save-every 5 --override
 check 'to its end' test "$(dc-step --run killed --print step)" = 22
+run 1 'epochs in place of steps' "$train" --run killed --epochs 9
+said "^  --steps: was '22', now ''" 'are another length'
+run 0 'with --override' "$train" --run killed --epochs 9 --override -n
+said 'dc-decode .*--epochs 9' 'they hold'
 begin failing
 ring 1 'a tool that fails' failing --steps 20 --wordnet "$tmp/absent"
 said 'failed: dc-augment \(status 1\); run again' 'is named, and no other'

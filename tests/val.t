@@ -117,6 +117,10 @@ said 'absent.tar' 'are named'
 ! grep -q "line [0-9]" err; ok $? "and the shell complains of nothing"
 [ ! -e never ]; ok $? 'and nothing is made'
 # shellcheck disable=SC2086
+ring 1 'names that are not there' never $val --val-names absent.txt
+said '^train.sh: --val-names absent.txt: no such file' 'are named'
+[ ! -e never ]; ok $? 'before anything is made'
+# shellcheck disable=SC2086
 ring 0 '-n' plain --save-every 2 $val -n
 said 'val.sh --run plain --val .* --every 4' 'prints that too'
 done_testing
