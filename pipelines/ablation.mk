@@ -43,8 +43,8 @@ score_options = $(if $(CAPTION),--caption '$(CAPTION)') $(if $(NAMES),--names '$
 all: results
 
 ifeq ($(filter help,$(MAKECMDGOALS)),)
-$(if $(DATA),,$(error DATA= is needed, the shards to train on: make -f ablation.mk help))
-$(if $(TEST),,$(error TEST= is needed, the shards that are scored: make -f ablation.mk help))
+$(if $(DATA),,$(error DATA= is needed, the shards to train on: make -f $(here)/ablation.mk help))
+$(if $(TEST),,$(error TEST= is needed, the shards that are scored: make -f $(here)/ablation.mk help))
 data_list := $(shell '$(here)/experiment.sh' data '$(DATA)')
 $(if $(filter 0,$(.SHELLSTATUS)),,$(error DATA=$(DATA): see above))
 $(if $(data_list),,$(error DATA=$(DATA): no shards))
@@ -96,6 +96,9 @@ list:   ## which runs are finished
 
 help:   ## this
 	@sed -n '2,10s/^#[	 ]\{0,1\}//p' '$(here)/ablation.mk'
+	@echo; echo 'Variables, and what they are by default:'
+	@sed -n '/^DATA /,/^KEEP /s/^/    /p' '$(here)/ablation.mk'
+	@echo; echo 'Targets:'
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/    \1\t\2/p' '$(here)/ablation.mk'
 
 .PHONY: all results tables list help

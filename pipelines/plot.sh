@@ -31,6 +31,7 @@ case $2 in
 esac
 case $1$2 in *\'*) die "no quotes in file names, gnuplot does not take them: $1 $2" ;; esac
 log=$1/log.tsv
+[ -f "$log" ] || die "$log: no such file, so $1 is no run"
 [ -s "$log" ] || die "$log: no rows"
 command -v gnuplot >/dev/null || die "gnuplot is not installed (make deps)"
 col() { head -n 1 "$log" | tr '\t' '\n' | grep -nx "$1" | cut -d: -f1; }
@@ -50,7 +51,7 @@ set datafile separator "\t"
 set datafile missing 'nan'
 set multiplot layout 2,1
 set key outside right
-set lmargin 9
+set lmargin 11
 set rmargin 24
 set grid
 set ylabel 'loss'

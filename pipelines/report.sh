@@ -229,7 +229,7 @@ scores() {
 	if [ ${#tests[@]} -gt 0 ]; then
 		printf '<p>Retrieval on <code>%s</code> by the newest checkpoints, in percent, with standard errors.</p>\n' "$(html "${tests[*]}")"
 		for k in "${!runs[@]}"; do
-			score "$k" "${runs[k]}" || { missing "$(html "${names[k]}") could not be scored: $(tail -n 1 "$tmp/why" | text)"; rm -f "$tmp/score.$k"; continue; }
+			score "$k" "${runs[k]}" || { echo "$me: ${names[k]} could not be scored: $(tail -n 1 "$tmp/why")" >&2; missing "$(html "${names[k]}") could not be scored: $(tail -n 1 "$tmp/why" | text)"; rm -f "$tmp/score.$k"; continue; }
 			sed -n '2,$p' "$tmp/score.$k" | awk -F '\t' -v k="$k" '{ print k "\t" $0 }'
 		done >"$tmp/all"
 		grep '^<p' "$tmp/all"; grep -v '^<p' "$tmp/all" >"$tmp/rows"

@@ -55,9 +55,15 @@ while [ $# -gt 0 ]; do
 	esac
 	shift 2
 done
-[ $# -ge 3 ] || { usage >&2; exit 2; }
+[ $# -gt 0 ] || { usage >&2; exit 2; }
+case $1 in
+recall) [ $# -ge 3 ] || die_usage "recall needs MODEL and SHARDS" ;;
+zeroshot) [ $# -ge 4 ] || die_usage "zeroshot needs MODEL, NAMES and SHARDS" ;;
+*) die_usage "$1: must be recall or zeroshot" ;;
+esac
 what=$1 model=$2
 shift 2
+[ -d "$model" ] || die "$model: no such model"
 config=$model/latest/open_clip_config.json
 [ -f "$config" ] || config=$model/open_clip_config.json
 [ -f "$config" ] || die "$model: no open_clip_config.json in it"
@@ -71,7 +77,6 @@ case $what in
 recall)
 	views all "$@" | dc-tokenize --model "$model" --mlm 0 | dc-encode --model "$model" | keep | dc-recall ${recall[@]+"${recall[@]}"} ;;
 zeroshot)
-	[ $# -ge 2 ] || { usage >&2; exit 2; }
 	[ -z "$given" ] || [ -z "$templates" ] || die_usage "give --templates or --prompts, not both"
 	names=$1
 	tmp=$(mktemp -d)
@@ -83,5 +88,4 @@ zeroshot)
 	dc-tokenize --model "$model" --lines "$given" | dc-encode --model "$model" >"$tmp/classes"
 	views first "${@:2}" | dc-encode --model "$model" | keep |
 		dc-zeroshot --classes "$tmp/classes" --names "$names" ${zeroshot[@]+"${zeroshot[@]}"} ;;
-*) die_usage "$what: must be recall or zeroshot" ;;
 esac

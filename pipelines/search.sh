@@ -66,6 +66,7 @@ model=${operands[0]} folder=${operands[1]} query=${operands[2]-}
 [ -z "$sheet" ] || [[ ${sheet,,} =~ \.(png|jpe?g)$ ]] || die_usage "--sheet $sheet: must end in .png or .jpg"
 [[ $query != *$'\n'* ]] || die_usage "the query must be one line"
 [ -n "$update" ] || [[ $query == *[![:space:]]* ]] || die_usage "the query is empty"
+[ -n "$text$update" ] || [ -e "$query" ] || [[ ! ${query,,} =~ \.(jpe?g|png|webp)$ ]] || die "$query: no such file (if it is a text: --text)"
 index=${index:-$folder/.dc-index}
 model=$(realpath -s -- "$model")
 say() { [ -n "$quiet" ] || echo "$me: $*" >&2; }

@@ -92,6 +92,6 @@ sed 's/"shortest"/"middle"/' model/open_clip_config.json >longest/open_clip_conf
 run 1 'an unknown resize_mode' dc-augment --recipe eval --model longest
 said "resize_mode 'middle' is not supported" 'is said'
 run 1 'no model' score.sh recall none test-000.tar
-said '^score.sh: none: no open_clip_config.json in it' 'is said'
+said '^score.sh: none: no such model' 'is said'
 [ -z "$(ls scratch)" ]; ok $? 'nothing is left in TMPDIR'
 done_testing

@@ -101,11 +101,11 @@ whole_numbers image_features.0.npy: type <i4, wanted <f4, <f2 or <f8
 floats label.npy: type <f4, wanted whole numbers
 large_label is too large
 flat image_features.0.npy: 1 dimensions, wanted 2
-fewer id.npy: 149 rows, other files have 150
+fewer id.npy: 149 rows, but image_features.0.npy has 150
 unsorted captions must stand in the order of their images
 outside image 150 of 150
 no_owner caption_image.npy: missing, for 375 captions of 150 images
-keys key.json: 149 rows, other files have 150
+keys key.json: 149 rows, but image_features.0.npy has 150
 bad_keys key.json: element 1 is not a string
 object id.npy: type |O; wanted little-endian f2 f4 f8, or whole numbers
 cut image_features.0.npy: 14399 bytes of data, but its shape and type take 14400

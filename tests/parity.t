@@ -54,4 +54,6 @@ begin paper half
 ring half '' "$PYTHON" "$top/pipelines/examples/scale_gradient.py" 0.5; ok $? 'a filter that scales by 1/2'
 [ -f half/step-00000003/open_clip_model.safetensors ] && ! cmp -s paper/step-00000003/open_clip_model.safetensors half/step-00000003/open_clip_model.safetensors
 ok $? 'changes the text tower'
+run 1 'make parity: a stage that is not there' sh "$top/tests/parity/run.sh" 50-eda 99-none
+said '^run.sh: no stage 99-none; there are .*50-eda' 'is named, at once'
 done_testing

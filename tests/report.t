@@ -75,6 +75,7 @@ page two.html cells Configuration >configuration.txt
 grep -qx -- '--method	clip	declip' configuration.txt; ok $? 'and their options stand side by side'
 mv train.tar moved.tar
 run 0 'shards that are gone' "$report" --test none.tar -o gone.html 'a run'
+said '^report.sh: a run could not be scored: .*none.tar' 'says so'
 whole gone.html 'a page'
 said '^missing: The batches cannot be made again: .*train.tar: No such file' 'that says why there are no views'
 said '^missing: a run could not be scored: .*none.tar' 'and no scores'

@@ -24,6 +24,9 @@ grep -q '^1.0000	photos/000003.jpg$' out; ok $? 'is like itself'
 py search photos.dcs third.dcs 12 <out >names 2>err; ok $? 'cosines and order as in numpy'
 run 0 '--text' search.sh --top 1 --text model photos photos/000003.jpg
 grep -q '^1.0000' out; [ $? = 1 ]; ok $? 'takes it as words'
+run 1 'a photo that is not there' search.sh model photos photos/none.JPG
+said '^search.sh: photos/none.JPG: no such file .*--text' 'is no text'
+run 0 'unless --text is given' search.sh --text model photos photos/none.JPG
 run 0 'more than there are' search.sh --top 1000 model photos/ 'a red circle'
 [ "$(wc -l <out)" = 12 ]; ok $? 'are all'
 [ "$(grep -c '	photos/0' out)" = 12 ]; ok $? 'with their paths'

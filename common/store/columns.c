@@ -33,6 +33,7 @@ struct dc_columns {
 	char *dir;                       /* the path, without a slash at its end */
 	int fd;                          /* the directory that is written or read; -1 */
 	int64_t n[N_OF];                 /* rows so far, or in all */
+	char counted[N_OF][40];          /* reading: the file that gave them */
 
 	/* writing */
 	int parent; char *name, *tmp;    /* the directory around it, its name, the one while it is written */
@@ -486,7 +487,10 @@ is_there(const struct dc_columns *c, const char *file)
 static int
 rows_agree(struct dc_columns *c, enum of of, const char *file, int64_t rows)
 {
-	DC_CHECK(c->n[of] < 0 || c->n[of] == rows, "%s: %lld rows, other files have %lld", file, (long long)rows, (long long)c->n[of]);
+	DC_CHECK(c->n[of] < 0 || c->n[of] == rows, "%s: %lld rows, but %s has %lld", file, (long long)rows, c->counted[of],
+	    (long long)c->n[of]);
+	if (c->n[of] < 0)
+		snprintf(c->counted[of], sizeof c->counted[of], "%s", file);
 	c->n[of] = rows;
 	return 0;
 }

@@ -24,6 +24,10 @@ tmp=$(mktemp -d) || exit 99
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 130' INT TERM
 
+for name; do
+	[ -x "$here/$name.py" ] || { echo "run.sh: no stage $name; there are" "$(cd "$here" && echo [0-9][0-9]-*.py | sed 's/\.py//g')" >&2; exit 1; }
+done
+
 # The Python that knows most: the one asked for, else the first that has torch, else any.
 PYTHON=${DC_TORCH_PYTHON:-}
 for p in python3 /usr/bin/python3; do
