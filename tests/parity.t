@@ -26,7 +26,7 @@ begin() { # begin CASE RUN: the checkpoint that PyTorch began with
 ring() { # ring RUN BY_VALUE FILTER...: what passes the filter is kept in RUN.dcs; fails if any tool does
 	run=$1 value=$2; shift 2
 	mkfifo "$run/loop"
-	(dc-encode --loop "$run/loop" $value 2>>err <batches.dcs; echo "dc-encode $?" >status1) |
+	(timeout -s KILL 300 dc-encode --loop "$run/loop" $value 2>>err <batches.dcs; echo "dc-encode $?" >status1) |
 	(dc-loss 2>>err; echo "dc-loss $?" >status2) |
 	("$@" 2>>err; echo "$* $?" >status3) | tee "$run.dcs" |
 	dc-step --run "$run" --loop "$run/loop" $value --save-every 1 --steps 10 --lr-start 4e-4 --lr 1e-3 --warmup 2 \
