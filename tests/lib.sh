@@ -8,6 +8,7 @@
 #	done_testing
 set -u
 LC_ALL=C; export LC_ALL
+unset MAKEFLAGS MFLAGS MAKELEVEL   # a make of the tests' own is not as silent as the one that runs them
 top=$(cd "${0%/*}/.." && pwd)
 PATH=${DC_BIN:-$top/build}:$PATH; export PATH
 DC_BIN=${DC_BIN:-$top/build}; export DC_BIN
