@@ -135,7 +135,7 @@ class Rows:
 
     def print(self):
         for what, table in (('value', self.values), ('gradients, by tensor', self.grads)):
-            for (who, term), e in table.items():
+            for (who, term), e in sorted(table.items(), key=lambda row: row[0][0]):
                 worst, where = max(e)
                 parity.row('losses', '%s%s: %s' % (who, term, what), AGAINST, len(e), sum(not x <= 1e-5 for x, _ in e), worst,
                            'published' if who else 1e-5)
