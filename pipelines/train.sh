@@ -36,7 +36,7 @@ weights         |           |LIST    weights of the terms, such as clip=0.4,mvs=
 queue           |           |N       rows of the nearest-neighbour queue [65536, at most half an epoch]
 nns-after       |           |N       rows that must be valid before NNS begins [4 batches, at least 1024]
 logit-scale     |           |LO,HI   limits of the logarithm of the scale [the method]
-freeze          |           |LIST    conv1,image,text or none [the method]
+freeze          |           |LIST    conv1,image,text,bn or none [the method]
 filip-top       |           |N       candidates among FILIP'"'"'s tokens, 0 for all [0, as released 16]
 views           |           |R       views: declip, clip, openclip, slip [the method]
 augment         |           |OPTS    more options of dc-augment, such as "--scale 0.3,1"
