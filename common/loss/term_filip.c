@@ -43,7 +43,7 @@ static void
 select_top(struct side *x, const struct side *other, struct dc_loss_work *w, int at, int N, int F, int top)
 {
 	const int32_t *mine = x->all.off, *its = other->all.off;
-	int64_t *row = (int64_t *)dc_loss_room(w, DC_ROOM_AT + at, (size_t)mine[N]);
+	int64_t *row = (void *)dc_loss_room(w, DC_ROOM_AT + at, (size_t)mine[N]);   /* a number of 8 bytes either way */
 	int32_t *off = dc_loss_ints(w, DC_INTS_OFF + at, (size_t)N + 1);
 
 	off[0] = 0;
