@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "nn/resnet.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +13,17 @@ enum { STEM = 3, EXPANSION = 4, ENCODE_AT_ONCE = 8 };   /* images at a time, whe
 
 /* --- shapes --- */
 
-static struct dc_res_conv
-shape(struct dc_resnet *t, int I, int O, const char *fmt, int layer, int i, int k)
+/* A convolution from I to O channels, and its norm, whose name follows as for printf. */
+static struct dc_res_conv DC_PRINTF(4, 5)
+shape(struct dc_resnet *t, int I, int O, const char *fmt, ...)
 {
 	struct dc_bn_stats *s = t->stats + t->n_stats;
 	char name[64];
+	va_list ap;
 
-	snprintf(name, sizeof(name), fmt, layer, i, k);
+	va_start(ap, fmt);
+	vsnprintf(name, sizeof(name), fmt, ap);
+	va_end(ap);
 	*s = (struct dc_bn_stats){ .name = dc_xstrdup(name), .width = O };
 	return (struct dc_res_conv){ .I = I, .O = O, .at = t->n_stats++, .bn = { .C = O } };
 }
@@ -62,7 +67,7 @@ dc_resnet_init(struct dc_resnet *t, const struct dc_config *c)
 	t->block = dc_xcalloc((size_t)t->n_blocks, sizeof(*t->block));
 	t->stats = dc_xcalloc((size_t)(STEM + 4 * t->n_blocks), sizeof(*t->stats));
 	for (int i = 0; i < STEM; i++)
-		t->stem[i] = shape(t, i ? W / 2 : 3, i < 2 ? W / 2 : W, "visual.bn%d", i + 1, 0, 0);
+		t->stem[i] = shape(t, i ? W / 2 : 3, i < 2 ? W / 2 : W, "visual.bn%d", i + 1);
 	shape_layers(t, v);
 	t->pool = (struct dc_attnpool){ .P = G * G, .E = 32 * W, .heads = v->heads, .D = c->embed_dim };
 	for (int k = 0; k < 3; k++)
