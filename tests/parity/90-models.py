@@ -253,8 +253,10 @@ def architectures():
             model = open_clip.CLIP(**cfg)
         head, at = {}, 0
         for k, v in model.state_dict().items():
-            head[k] = {'dtype': 'F32', 'shape': list(v.shape), 'data_offsets': [at, at + 4 * v.numel()]}
-            at += 4 * v.numel()
+            whole = v.dtype == torch.int64  # a ResNet's num_batches_tracked
+            size = (8 if whole else 4) * v.numel()
+            head[k] = {'dtype': 'I64' if whole else 'F32', 'shape': list(v.shape), 'data_offsets': [at, at + size]}
+            at += size
         text = json.dumps(head).encode()
         text += b' ' * (-len(text) % 8)  # else it would have to be copied, to be aligned
         with open('arch/open_clip_model.safetensors', 'wb') as f:
