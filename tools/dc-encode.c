@@ -269,7 +269,7 @@ struct train {
 	int end_seen;                  /* `end` came on stdin, kept in f */
 	int in_lost;                   /* stdin ended without it */
 	struct dc_progress progress; uint64_t samples, steps;
-	struct dc_laps laps; double waited, first; /* of the steps but the first; when those began */
+	struct dc_laps laps; double waited, first, last; /* of the steps but the first; when those began and ended */
 };
 
 /* All that follows returns DC_FRAME to go on, DC_EOF when the training is over, DC_FAIL or DC_GONE. */
@@ -962,6 +962,7 @@ train_step(struct train *t)
 		t->waited = 0;
 		t->first = dc_seconds();
 	}
+	t->last = dc_seconds();
 	return r;
 }
 
@@ -977,7 +978,7 @@ static int
 write_profile(const struct train *t)
 {
 	FILE *f = o.profile && t->steps > 1 ? fopen(o.profile, "w") : NULL;
-	double steps = (double)t->steps - 1, all = dc_seconds() - t->first, rest = all - t->waited;
+	double steps = (double)t->steps - 1, all = t->last - t->first, rest = all - t->waited;
 
 	if (!o.profile || t->steps < 2)
 		return 0;
@@ -998,7 +999,7 @@ write_profile(const struct train *t)
 static void
 say_work(const struct train *t)
 {
-	double busy = dc_seconds() - t->first - t->waited;
+	double busy = t->last - t->first - t->waited;
 
 	if (o.verbose && t->steps > 1)
 		fprintf(stderr, "%s: %.4g GFLOP of useful work a step, %.4g GFLOP/s\n", dc_progname,
