@@ -19,16 +19,6 @@ enum { N_WEIGHTS = sizeof weights_names / sizeof *weights_names };
 static const char config_name[] = "open_clip_config.json", hf_config_name[] = "config.json";
 static const char pickle[] = "a torch pickle is not read: pipelines/examples/pth_to_safetensors.py makes a .safetensors of it";
 
-static void
-shape_text(char *s, size_t n, int ndim, const int64_t *shape)
-{
-	size_t at = 0;
-
-	s[0] = 0;
-	for (int i = 0; i < ndim && at < n; i++)
-		at += (size_t)snprintf(s + at, n - at, "%s%lld", i ? "," : "", (long long)shape[i]);
-}
-
 static int
 check_one(const struct dc_st *st, const struct dc_st_tensor *t, const struct dc_param *p)
 {
@@ -38,8 +28,8 @@ check_one(const struct dc_st *st, const struct dc_st_tensor *t, const struct dc_
 	DC_CHECK(t, "%s: tensor %s is missing", st->path, p->name);
 	for (int i = 0; same && i < p->ndim; i++)
 		same = t->shape[i] == p->shape[i];
-	shape_text(got, sizeof got, t->ndim, t->shape);
-	shape_text(want, sizeof want, p->ndim, p->shape);
+	dc_st_shape_text(got, sizeof got, t->ndim, t->shape);
+	dc_st_shape_text(want, sizeof want, p->ndim, p->shape);
 	DC_CHECK(same, "%s: tensor %s has shape [%s], the config asks for [%s]", st->path, p->name, got, want);
 	DC_CHECK(t->type == (p->whole ? DC_I64 : DC_F32), "%s: tensor %s is %s, not %s", st->path, p->name, dc_type_name(t->type),
 	    p->whole ? "i64" : "f32");

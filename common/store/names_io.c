@@ -11,16 +11,6 @@ enum { PIECE = 1 << 16, EXACT_MAX = 1 << 24 };   /* elements for a thread at a t
 
 /* --- checking --- */
 
-static void
-shape_text(char *s, size_t n, int ndim, const int64_t *shape)
-{
-	size_t at = 0;
-
-	s[0] = 0;
-	for (int i = 0; i < ndim && at < n; i++)
-		at += (size_t)snprintf(s + at, n - at, "%s%lld", i ? "," : "", (long long)shape[i]);
-}
-
 /* A scalar may be [] or [1]: both are in use for logit_scale. */
 static int
 same_shape(const struct dc_st_tensor *t, const struct dc_their *p)
@@ -38,8 +28,8 @@ check_one(const struct dc_st *st, const struct dc_st_tensor *t, const struct dc_
 	DC_CHECK(t || p->optional, "%s: tensor %s is missing", st->path, p->name);
 	if (!t)
 		return 0;
-	shape_text(got, sizeof got, t->ndim, t->shape);
-	shape_text(want, sizeof want, p->ndim, p->shape);
+	dc_st_shape_text(got, sizeof got, t->ndim, t->shape);
+	dc_st_shape_text(want, sizeof want, p->ndim, p->shape);
 	DC_CHECK(same_shape(t, p), "%s: tensor %s has shape [%s], the config asks for [%s]", st->path, p->name, got, want);
 	if (p->whole)
 		DC_CHECK(t->type == DC_I64 || t->type == DC_I32, "%s: tensor %s is %s, not i64", st->path, p->name,

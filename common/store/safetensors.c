@@ -467,3 +467,13 @@ out:
 	free(o);
 	return r;
 }
+
+void
+dc_st_shape_text(char *s, size_t n, int ndim, const int64_t *shape)
+{
+	size_t at = 0;
+
+	s[0] = 0;
+	for (int i = 0; i < ndim && at < n; i++)
+		at += (size_t)snprintf(s + at, n - at, "%s%lld", i ? "," : "", (long long)shape[i]);
+}

@@ -38,4 +38,7 @@ const char *dc_st_meta(const struct dc_st *st, const char *key);                
 int dc_st_create(int dirfd, const char *name, unsigned mode, const struct dc_st_tensor *t, int n,
     const struct dc_st_meta *meta, int n_meta, int sync) DC_MUST_USE;
 
+/* "512,768" into s [n]. */
+void dc_st_shape_text(char *s, size_t n, int ndim, const int64_t *shape);
+
 #endif
