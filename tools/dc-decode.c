@@ -552,17 +552,6 @@ warn_oddities(struct run *r)
 		dc_warn("the shards gave %" PRId64 " batches, fewer than --steps %" PRId64, r->batch, o.steps);
 }
 
-/* The exit status of a result; prints the message of a failure. */
-static int
-exit_status(int ret)
-{
-	if (ret == DC_GONE)
-		return DC_EXIT_NEIGHBOUR;
-	if (ret == DC_FAIL)
-		dc_warn("%s", dc_err());
-	return ret == DC_FAIL ? DC_EXIT_FAIL : DC_EXIT_OK;
-}
-
 static int
 run(struct run *r)
 {
@@ -580,12 +569,12 @@ run(struct run *r)
 		ret = send_end(r);
 	}
 	if (ret != DC_FRAME) {
-		int status = exit_status(ret);
+		int status = dc_write_status(ret);
 		(void)!dc_sender_finish(r->sender); /* what was handed over still goes out whole */
 		return status;
 	}
 	if ((sent = dc_sender_finish(r->sender)) != DC_FRAME)
-		return exit_status(sent);
+		return dc_write_status(sent);
 	if (close(STDOUT_FILENO) < 0) {
 		dc_warn_errno("<stdout>");
 		return DC_EXIT_FAIL;
@@ -603,12 +592,12 @@ count(struct run *r)
 	int ret = count_pass(r, &r->reader, &n);
 
 	if (ret != DC_READER_END)
-		return exit_status(ret);
+		return dc_write_status(ret);
 	printf("%" PRId64 "\n", n);
 	r->n.in = r->reader.in;
 	r->n.out = n;
 	report(r, 0);
-	return dc_fshut(stdout, "<stdout>") < 0 ? exit_status(DC_FAIL) : DC_EXIT_OK;
+	return dc_fshut(stdout, "<stdout>") < 0 ? dc_write_status(DC_FAIL) : DC_EXIT_OK;
 }
 
 /* The rules between options. */
@@ -651,6 +640,6 @@ main(int argc, char **argv)
 		.strict = o.strict, .images = 1, .watch = -1, .refuse = on_refuse, .damage = on_damage, .arg = &r };
 	status = o.count ? count(&r) : run(&r);
 	if (dc_rejects_close(&r.rejects) < 0 && status == DC_EXIT_OK)
-		status = exit_status(DC_FAIL);
+		status = dc_write_status(DC_FAIL);
 	return status;
 }

@@ -144,17 +144,6 @@ send_all(struct run *r)
 	return ret == DC_FRAME ? send_end(r) : ret;
 }
 
-/* The exit status of a result; prints the message of a failure. */
-static int
-exit_status(int ret)
-{
-	if (ret == DC_GONE)
-		return DC_EXIT_NEIGHBOUR;
-	if (ret == DC_FAIL)
-		dc_warn("%s", dc_err());
-	return ret == DC_FAIL ? DC_EXIT_FAIL : DC_EXIT_OK;
-}
-
 static int
 run(struct run *r)
 {
@@ -165,16 +154,16 @@ run(struct run *r)
 	r->files.pool = dc_pool_new(o.jobs ? (int)o.jobs : dc_cpus());
 	r->sender = dc_sender_new(&r->out);
 	dc_progress_init(&r->progress, "images", 0, r->files.n);
-	status = exit_status(send_all(r));
+	status = dc_write_status(send_all(r));
 	sent = dc_sender_finish(r->sender);
 	if (status == DC_EXIT_OK)
-		status = exit_status(sent);
+		status = dc_write_status(sent);
 	if (status == DC_EXIT_OK && close(STDOUT_FILENO) < 0) {
 		dc_warn_errno("<stdout>");
 		status = DC_EXIT_FAIL;
 	}
 	if (r->rejects && dc_fshut(r->rejects, o.rejects) < 0 && status == DC_EXIT_OK)
-		status = exit_status(DC_FAIL);
+		status = dc_write_status(DC_FAIL);
 	dc_progress_end(&r->progress, r->batches, o.verbose);
 	dc_pool_free(r->files.pool);
 	return status;

@@ -473,14 +473,20 @@ dc_frame_write(struct dc_out *out, const char *kind, uint64_t step, struct dc_bo
 /* --- a filter's life --- */
 
 int
-dc_io_status(const struct dc_in *in, int r)
+dc_write_status(int r)
 {
 	if (r == DC_GONE)
 		return DC_EXIT_NEIGHBOUR;
-	if (r == DC_FAIL) {
+	if (r == DC_FAIL)
 		dc_warn("%s", dc_err());
-		return DC_EXIT_FAIL;
-	}
+	return r == DC_FAIL ? DC_EXIT_FAIL : DC_EXIT_OK;
+}
+
+int
+dc_io_status(const struct dc_in *in, int r)
+{
+	if (r == DC_GONE || r == DC_FAIL)
+		return dc_write_status(r);
 	if (in->ended)
 		return DC_EXIT_OK;
 	if (!in->regular)

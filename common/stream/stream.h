@@ -164,5 +164,7 @@ int dc_filter_streams(struct dc_in *in, struct dc_out *out, const struct dc_filt
 /* The exit status that a read or write result means; prints dc_err() for DC_FAIL. For DC_EOF without `end`: 3, silent,
  * from a pipe (a neighbour died), 1 with a message from a regular file (it is truncated). */
 int dc_io_status(const struct dc_in *in, int r);
+/* The same of a program that only writes: anything but DC_GONE and DC_FAIL is well. */
+int dc_write_status(int r);
 
 #endif
