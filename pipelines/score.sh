@@ -14,11 +14,12 @@ usage() {
 	NAMES has a class a line, in the order of the labels that the shards have in .cls.
 
 	  -t, --tsv            name, tab, value: for programs
-	      --caption WHERE  where captions are, as for train.sh: txt, or json:KEY [txt]
+	      --caption WHERE  recall: where captions are, as for train.sh: txt, or json:KEY [txt]
 	      --captions N     recall: the first N captions of each image [all]
 	      --folds N        recall: the mean over N folds of the images [1]
 	      --templates FILE zeroshot: lines with {} for the name [seven of our own]
 	      --prompts FILE   zeroshot: the prompts themselves, equally many a class, in order
+	      --same-names     zeroshot: let several classes have one name
 	      --confusion FILE zeroshot: write the confusion matrix here
 	      --per-class      zeroshot: also print every class
 	      --features FILE  keep the features here
@@ -29,13 +30,14 @@ usage() {
 die() { echo "$me: $*" >&2; exit 1; }
 die_usage() { echo "$me: $*" >&2; echo "Try '$me --help'." >&2; exit 2; }
 
-source=() recall=() zeroshot=() templates='' given='' features=''
+source=() recall=() zeroshot=() templates='' given='' same='' features=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	-h | --help) usage; exit 0 ;;
 	--version) exec dc-recall --version ;;
 	-t | --tsv) recall+=(--tsv) zeroshot+=(--tsv); shift; continue ;;
 	--per-class) zeroshot+=(--per-class); shift; continue ;;
+	--same-names) same=1; shift; continue ;;
 	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
 	-*) ;;
 	*) break ;;
@@ -68,24 +70,26 @@ config=$model/latest/open_clip_config.json
 [ -f "$config" ] || config=$model/open_clip_config.json
 [ -f "$config" ] || die "$model: no open_clip_config.json in it"
 
-views() { # views CAPTIONS SHARDS...: every image once, as the model wants to see it
-	dc-decode --captions "$1" --tail short ${source[@]+"${source[@]}"} "${@:2}" | dc-augment --recipe eval --model "$model"
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+views() { # views DECODE-OPTION... SHARDS...: every image once, as the model wants to see it
+	dc-decode --tail short "$@" | dc-augment --recipe eval --model "$model"
 }
 keep() { if [ -n "$features" ]; then tee "$features"; else cat; fi; }
 
 case $what in
 recall)
-	views all "$@" | dc-tokenize --model "$model" --mlm 0 | dc-encode --model "$model" | keep | dc-recall ${recall[@]+"${recall[@]}"} ;;
+	views --captions all ${source[@]+"${source[@]}"} "$@" | dc-tokenize --model "$model" --mlm 0 | dc-encode --model "$model" | keep |
+		dc-recall ${recall[@]+"${recall[@]}"} ;;
 zeroshot)
 	[ -z "$given" ] || [ -z "$templates" ] || die_usage "give --templates or --prompts, not both"
 	names=$1
-	tmp=$(mktemp -d)
-	trap 'rm -rf "$tmp"' EXIT
-	if [ -z "$given" ]; then
-		given=$tmp/prompts
-		dc-zeroshot --names "$names" --write-prompts ${templates:+--templates "$templates"} >"$given"
-	fi
-	dc-tokenize --model "$model" --lines "$given" | dc-encode --model "$model" >"$tmp/classes"
-	views first "${@:2}" | dc-encode --model "$model" | keep |
-		dc-zeroshot --classes "$tmp/classes" --names "$names" ${zeroshot[@]+"${zeroshot[@]}"} ;;
+	dc-zeroshot --names "$names" ${same:+--same-names} --write-prompts ${templates:+--templates "$templates"} ${given:+--given "$given"} >"$tmp/prompts"
+	dc-tokenize --model "$model" --lines "$tmp/prompts" | dc-encode --model "$model" >"$tmp/classes"
+	# images count whether they have a caption or not
+	status=0
+	views --caption none "${@:2}" | dc-encode --model "$model" | keep |
+		dc-zeroshot --classes "$tmp/classes" --names "$names" ${same:+--same-names} ${zeroshot[@]+"${zeroshot[@]}"} 2>"$tmp/said" || status=$?
+	sed "s|$tmp/classes|${given:-the prompts of $names}|" "$tmp/said" >&2
+	exit "$status" ;;
 esac

@@ -206,6 +206,7 @@ if [ -n "${opt[val]}" ]; then # there must be checkpoints to score
 	[ "${opt[val-every]}" -eq 0 ] || { [ "${opt[save-every]}" -gt 0 ] && [ $((opt[val-every] % opt[save-every])) -eq 0 ]; } ||
 		die_usage "--val-every ${opt[val-every]}: must be a multiple of --save-every ${opt[save-every]}"
 fi
+[ "${opt[caption]}" != none ] || die_usage "--caption none: training needs captions"
 [ "${opt[captions]}" != all ] || die_usage "--captions all is for encoding; training takes draw or first"
 
 # --- what follows from the options ---
@@ -243,13 +244,12 @@ else
 fi
 val=()
 if [ -n "${opt[val]}" ]; then
-	n=$(dc-decode --count "${data[@]}" "${opt[val]}") || exit 1
-	[ "$n" -gt 0 ] || die "no usable sample in ${opt[val]}"
 	for name in val-names val-prompts; do
 		[ -z "${opt[$name]}" ] || [ -r "${opt[$name]}" ] || die "--$name ${opt[$name]}: no such file"
 	done
-	val=(nice -n 10 "$here/val.sh" --run "$run" --val "${opt[val]}" --every "${opt[val-every]}" --batch "${opt[batch]}" ${opt[caption]:+--caption "${opt[caption]}"}
-		${opt[keep]:+--keep "${opt[keep]}"} ${opt[val-names]:+--names "${opt[val-names]}"} ${opt[val-prompts]:+--prompts "${opt[val-prompts]}"})
+	val=(--val "${opt[val]}" ${opt[caption]:+--caption "${opt[caption]}"} ${opt[val-names]:+--names "${opt[val-names]}"} ${opt[val-prompts]:+--prompts "${opt[val-prompts]}"})
+	"$here/val.sh" --check "${val[@]}" || exit 1
+	val=(nice -n 10 "$here/val.sh" --run "$run" "${val[@]}" --every "${opt[val-every]}" --batch "${opt[batch]}" ${opt[keep]:+--keep "${opt[keep]}"})
 fi
 total=${opt[steps]}
 [ -n "$total" ] || case ${opt[tail]} in
@@ -258,6 +258,11 @@ total=${opt[steps]}
 	*) total=$((count / opt[batch] * ${opt[epochs]:-1})) ;;
 esac
 [ "$total" -gt 0 ] || die "an epoch of $count samples gives no batch of ${opt[batch]}"
+if [ -z "$from_stdin$begun" ] && [ "$count" -lt "${opt[batch]}" ]; then
+	happens='the next one fills it up, so that it has samples twice'
+	[ "${opt[tail]}" != short ] && [ "${opt[steps]}${opt[epochs]:-1}" != 1 ] || happens='it has no more'
+	echo "$me: --batch ${opt[batch]}: an epoch has only $count samples: $happens" >&2
+fi
 queue=${opt[queue]:-$((from_stdin || count / 2 > 65536 ? 65536 : count / 2 > 0 ? count / 2 : 1))}
 after=${opt[nns-after]:-$((4 * opt[batch] > 1024 ? 4 * opt[batch] : 1024))}
 warmup=${opt[warmup]:-$((total / 10 > 2500 ? 2500 : total / 10))}

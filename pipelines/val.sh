@@ -4,6 +4,7 @@
 #
 #	val.sh --run RUN --val SHARDS [--every N] [--keep N]    RUN/val.tsv: a row for every N-th step, and for the newest
 #	val.sh --model DIR --val SHARDS                         the same row of one model, on standard output
+#	val.sh --check --val SHARDS                             only look whether the shards, names and prompts go together
 #	--batch N              samples of a batch, for the pairs seen [as RUN/run.json says]
 #	--caption WHERE        where captions are, as for train.sh [txt]
 #	--names FILE           zero-shot, not recall: the names of the classes; labels from .cls
@@ -14,13 +15,14 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
 me=val.sh
 die() { echo "$me: $*" >&2; exit 1; }
-usage() { echo 'usage: val.sh --run RUN | --model DIR  --val SHARDS [options]'; echo; sed -n '5,12s/^#\t//p' "${BASH_SOURCE[0]}"; }
+usage() { echo 'usage: val.sh --run RUN | --model DIR | --check  --val SHARDS [options]'; echo; sed -n '5,13s/^#\t//p' "${BASH_SOURCE[0]}"; }
 
-shards=() caption='' run='' model='' every=0 keep='' names='' prompts='' follow='' batch=''
+shards=() caption='' run='' model='' every=0 keep='' names='' prompts='' follow='' batch='' check=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	-h | --help) usage; exit 0 ;;
-	--follow) follow=1; shift; continue ;;
+	--version) exec dc-recall --version ;;
+	--follow | --check) printf -v "${1#--}" 1; shift; continue ;;
 	--run | --model | --every | --batch | --keep | --caption | --names | --prompts | --val) ;;
 	*) echo "$me: unknown option $1" >&2; exit 2 ;;
 	esac
@@ -28,7 +30,7 @@ while [ $# -gt 0 ]; do
 	if [ "$1" = --val ]; then shards+=("$2"); else printf -v "${1#--}" %s "$2"; fi
 	shift 2
 done
-if [ ${#shards[@]} -eq 0 ] || [ -z "$run$model" ] || [[ ! $every$keep =~ ^[0-9]+$ ]]; then usage >&2; exit 2; fi
+if [ ${#shards[@]} -eq 0 ] || [ -z "$run$model$check" ] || [[ ! $every$keep =~ ^[0-9]+$ ]]; then usage >&2; exit 2; fi
 source=()
 [ -n "$batch" ] || batch=$(sed -n 's/^"batch": "\([0-9]*\)".*/\1/p' "${run:-$model}/run.json" 2>/dev/null)
 batch=${batch:-1}
@@ -45,6 +47,23 @@ trap leave EXIT
 trap 'exit 1' INT TERM
 trap '' PIPE HUP
 
+# --- what goes together ---
+if [ -n "$check" ]; then
+	if [ -z "$names" ]; then
+		dc-decode --count ${source[@]+"${source[@]}"} "${shards[@]}" >/dev/null
+		exit
+	fi
+	dc-zeroshot --names "$names" --write-prompts ${prompts:+--given "$prompts"} >/dev/null || exit
+	dc-decode --keep-encoded --caption none --tail short -j 1 "${shards[@]}" 2>"$tmp/said" | dc-peek --quiet --table "$tmp/table" >/dev/null ||
+		{ cat "$tmp/said" >&2; exit 1; }
+	awk -F '\t' 'NR > 1 && $3 != "-" { if (!n++ || $3 > most) most = $3 } END { print NR - 1, n + 0, most + 0 }' "$tmp/table" >"$tmp/labels"
+	read -r images labelled most <"$tmp/labels"
+	[ "$labelled" -gt 0 ] || die "${shards[*]}: none of the $images images has a label (a .cls file beside it in the shard)"
+	classes=$(awk 'END { print NR }' "$names")
+	[ "$most" -lt "$classes" ] || die "${shards[*]}: label $most, but $names has $classes names"
+	exit 0
+fi
+
 # --- the scores: the only place that knows what score.sh --tsv prints ---
 
 recall_row() { # name<TAB>value of every share, then their mean, which decides what is best
@@ -59,7 +78,7 @@ score() { # score MODEL
 	if [ -z "$names" ]; then
 		"$here/score.sh" --tsv ${source[@]+"${source[@]}"} recall "$1" "${shards[@]}" | recall_row
 	else
-		"$here/score.sh" --tsv ${source[@]+"${source[@]}"} ${prompts:+--prompts "$prompts"} zeroshot "$1" "$names" "${shards[@]}" | zeroshot_row
+		"$here/score.sh" --tsv ${prompts:+--prompts "$prompts"} zeroshot "$1" "$names" "${shards[@]}" | zeroshot_row
 	fi
 }
 
@@ -104,9 +123,11 @@ done
 number() { echo $((10#${1##*step-})); }
 newest() { readlink "$run/latest" || echo step-00000000; }
 
-# Rows tell of checkpoints up to the newest, and of one way to score; what says otherwise goes.
+# Rows tell of checkpoints up to the newest, and of one way to score; what says otherwise goes. So does what prune was
+# taking away when it was killed.
 begin() {
 	local now
+	rm -rf "$run"/.step-*.old
 	now=$(printf '%s\n' "$caption" "$names" "$prompts" "${shards[@]}")
 	if [ "$now" != "$(cat "$run/.val.how" 2>/dev/null)" ]; then
 		rm -f "$table"

@@ -66,8 +66,10 @@ cp killed/val.tsv before
 run 0 'once more' "$train" --run killed
 check 'changes nothing' cmp before killed/val.tsv
 sed -i '$d' killed/val.tsv
+mkdir killed/.step-00000006.old
 run 0 'a finished run that lacks a row' "$train" --run killed
 check 'gets it' cmp before killed/val.tsv
+[ ! -e killed/.step-00000006.old ]; ok $? 'and a checkpoint that was half removed is gone'
 
 # asked to stop while only rows are missing: a dc-recall that waits for ever
 mkdir held && ln -s "$DC_BIN"/dc-* held/ && rm held/dc-recall
@@ -123,4 +125,9 @@ said '^train.sh: --val-names absent.txt: no such file' 'are named'
 # shellcheck disable=SC2086
 ring 0 '-n' plain --save-every 2 $val -n
 said 'val.sh --run plain --val .* --every 4' 'prints that too'
+for more in '--epochs 2:the next one fills it up' '--steps 1:the next one fills it up' '--epochs 1:it has no more' '--epochs 2 --tail short:it has no more'; do
+	# shellcheck disable=SC2086
+	run 0 "a batch larger than an epoch, ${more%:*}" "$train" --run never --data "$shards" $options --batch 1000 ${more%:*} -n
+	said "^train.sh: --batch 1000: an epoch has only [0-9]* samples: ${more#*:}" 'is remarked upon'
+done
 done_testing

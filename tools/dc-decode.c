@@ -36,7 +36,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_INT("skip", 0, &o.skip, 0, 1ll << 40, "N", "leave out the run's first N batches, without decoding"),
 	DC_OPT_INT("shuffle", 0, &o.shuffle, 0, 1 << 24, "N", "shuffle the shards and a buffer of N samples; 0: keep the order"),
 	DC_OPT_INT("seed", 's', &o.seed, 0, 1ll << 53, "N", "seed of all that is drawn"),
-	DC_OPT_STR("caption", 0, &o.caption, "SOURCE,...", "where captions are: EXT or json:KEY, the first that gives one"),
+	DC_OPT_STR("caption", 0, &o.caption, "SOURCE,...", "where captions are: EXT or json:KEY, the first that gives one; or none"),
 	DC_OPT_CHOICE("captions", 0, &o.captions, "draw|first|all", "of several captions: one drawn for each epoch, the first, all"),
 	DC_OPT_STR("image", 0, &o.image, "EXT,...", "extensions of images"),
 	DC_OPT_FLAG("exif", 0, &o.exif, "turn images upright, as their EXIF orientation says"),
@@ -192,7 +192,7 @@ choose_captions(const struct dc_sample *s, size_t *from)
 	struct dc_rng rng;
 
 	*from = 0;
-	if (!strcmp(o.captions, "all"))
+	if (!strcmp(o.captions, "all") || !s->n_captions)
 		return s->n_captions;
 	if (!strcmp(o.captions, "draw")) {
 		dc_rng_init(&rng, o.seed, s->epoch, s->id, 0, DC_RNG_CAPTION);
@@ -389,15 +389,16 @@ warn_apart(const struct dc_reader *reader)
 static void
 no_usable(const struct run *r, const struct dc_reader *reader)
 {
-	char list[1024] = "", where[32];
+	char list[1024] = "", where[32], captions[256];
 
 	for (size_t i = 0; i < reader->n_extensions; i++)
 		snprintf(list + strlen(list), sizeof list - strlen(list), " .%.20s", reader->extension[i]);
 	warn_apart(reader);
 	snprintf(where, sizeof where, "%zu shards", r->shards.n);
-	dc_err_set("no usable sample in %s: %" PRIu64 " read; extensions seen:%s; looked for images in %s and captions in %s"
-	    " (--image, --caption)", r->shards.n == 1 ? r->shards.path[0] : where, reader->in, *list ? list : " none",
-	    o.image, o.caption);
+	snprintf(captions, sizeof captions, "captions in %.100s (--image, --caption; --caption none: images alone)", o.caption);
+	dc_err_set("no usable sample in %s: %" PRIu64 " read; extensions seen:%s; looked for images in %s and %s",
+	    r->shards.n == 1 ? r->shards.path[0] : where, reader->in, *list ? list : " none", o.image,
+	    r->sources.no_captions ? "no captions (--image)" : captions);
 }
 
 /* Images there were, but none could be decoded. */

@@ -13,7 +13,7 @@
 #include "score/zeroshot.h"
 
 static struct opts {
-	const char *classes, *names, *templates, *confusion;
+	const char *classes, *names, *templates, *given, *confusion;
 	int64_t prompts;
 	int write_prompts, same_names, per_class, tsv, verbose;
 } o;
@@ -22,6 +22,7 @@ static const struct dc_opt options[] = {
 	DC_OPT_STR("names", 'n', &o.names, "FILE", "names of the classes, one a line, in the order of the labels"),
 	DC_OPT_FLAG("write-prompts", 'w', &o.write_prompts, "print the prompts of each name, one a line, and stop"),
 	DC_OPT_STR("templates", 0, &o.templates, "FILE", "for the prompts: lines with {} for the name [seven of our own]"),
+	DC_OPT_STR("given", 0, &o.given, "FILE", "for the prompts: these, equally many a class, in order; they are only checked"),
 	DC_OPT_STR("classes", 'c', &o.classes, "FILE", "score: features of the class prompts, a stored stream"),
 	DC_OPT_INT("prompts", 0, &o.prompts, 1, 1 << 20, "N",
 	    "consecutive prompts of one class (default: prompts / names, or 1)"),
@@ -56,17 +57,40 @@ check_opts(int operands, char **argv)
 		dc_die_usage("--write-prompts needs --names FILE");
 	if (o.write_prompts && (o.confusion || o.per_class || o.tsv || o.prompts))
 		dc_die_usage("--confusion, --per-class, --tsv and --prompts belong to --classes");
-	if (o.classes && o.templates)
-		dc_die_usage("--templates belongs to --write-prompts: the features of --classes are made already");
+	if (o.classes && (o.templates || o.given))
+		dc_die_usage("--%s belongs to --write-prompts: the features of --classes are made already",
+		    o.templates ? "templates" : "given");
+	if (o.templates && o.given)
+		dc_die_usage("give --templates or --given, not both");
 }
 
 /* --- prompts --- */
+
+static int
+write_given(struct zeroshot *s)
+{
+	struct dc_lines prompt;
+
+	if (dc_prompts_read(&prompt, o.given) < 0)
+		dc_die("%s", dc_err());
+	if (prompt.n % s->name.n)
+		dc_die("%s: %lld prompts do not divide among the %lld names of %s", o.given, (long long)prompt.n,
+		    (long long)s->name.n, o.names);
+	for (int64_t i = 0; i < prompt.n && !ferror(stdout); i++)
+		puts(prompt.line[i]);
+	if (dc_fshut(stdout, "<stdout>") < 0)
+		dc_die("%s", dc_err());
+	dc_lines_free(&prompt);
+	return DC_EXIT_OK;
+}
 
 static int
 write_prompts(struct zeroshot *s)
 {
 	struct dc_lines template;
 
+	if (o.given)
+		return write_given(s);
 	if (!o.templates)
 		dc_templates_own(&template);
 	else if (dc_templates_read(&template, o.templates) < 0)

@@ -118,11 +118,14 @@ take_images(struct part *p, struct dc_frame *f)
 	return 0;
 }
 
-/* caption_image[c] is the image of caption c; without it, caption c belongs to image c. */
+/* caption_image[c] is the image of caption c; without it, caption c belongs to image c. No `caption`: there are none. */
 static int
 take_captions(struct part *p, struct dc_frame *f)
 {
 	struct dc_tensor t = { 0 };
+
+	if (!dc_frame_get(f, "caption"))
+		return 0;
 	uint32_t *count = dc_xcalloc(p->n, sizeof *count);
 	int r = dc_frame_strs(f, "caption", &p->caption, &p->n_captions);
 	const int listed = dc_frame_get(f, "caption_image") != NULL;

@@ -42,8 +42,14 @@ dc_sources_captions(struct dc_sources *s, const char *list)
 	const size_t max = sizeof s->caption / sizeof *s->caption;
 	char *item;
 
+	if ((s->no_captions = !strcmp(list, "none")))
+		return 0;
 	while ((item = next_item(&list))) {
 		int json = !strncmp(item, "json:", 5);
+		if (!strcmp(item, "none")) {
+			free(item);
+			return dc_err_set("none stands alone (for files named KEY.none: .none)");
+		}
 		if (!*item || (json && !item[5]) || s->n_captions == max) {
 			free(item);
 			return dc_err_set("a caption source is EXT or json:KEY, at most %zu of them, joined by commas", max);
@@ -300,7 +306,7 @@ dc_sample_make(struct dc_sample *s, struct dc_group *g, const struct dc_sources 
 	if (g->broken)
 		return refuse(DC_REJECT_DAMAGED, "data cut off%s%s", "", "");
 	take_label(s, g);
-	if ((r = take_image(s, g, src)) != -1)
+	if ((r = take_image(s, g, src)) != -1 || src->no_captions)
 		return r;
 	return take_captions(s, g, src);
 }

@@ -25,9 +25,10 @@ struct dc_sources {
 	struct { char *ext, *json_key; } caption[16]; /* in order of preference; json_key NULL: plain text */
 	char *image[16];                              /* extensions */
 	size_t n_captions, n_images;
+	int no_captions;                              /* "none": samples are images alone, whatever texts stand beside them */
 };
 
-/* "json:captions,txt" or "txt,text": SOURCE[,SOURCE]..., SOURCE = EXT or json:KEY; "jpg,png". */
+/* "json:captions,txt" or "txt,text": SOURCE[,SOURCE]..., SOURCE = EXT or json:KEY, or "none"; "jpg,png". */
 int dc_sources_captions(struct dc_sources *s, const char *list) DC_MUST_USE;
 int dc_sources_images(struct dc_sources *s, const char *list) DC_MUST_USE;
 void dc_sources_free(struct dc_sources *s);
@@ -42,7 +43,7 @@ struct dc_sample {
 	uint32_t shard;           /* its number in the list */
 	uint64_t offset;          /* bytes into the uncompressed tar */
 	char *key;
-	char **caption; size_t n_captions;   /* valid UTF-8, trimmed, none blank; at least one */
+	char **caption; size_t n_captions;   /* valid UTF-8, trimmed, none blank; at least one, unless no_captions */
 	int32_t label; int has_label, bad_label;
 	unsigned char *image;     /* encoded; NULL if it was passed over */
 	size_t image_bytes;

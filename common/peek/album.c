@@ -95,6 +95,8 @@ take_text(const struct dc_album *a, struct dc_frame *f, const char *name, struct
 	} else {
 		DC_TRY(dc_frame_strs(f, name, &c->str, &c->n));
 	}
+	if (!c->n && r->n && !r->n_texts)
+		return 0; /* images alone: a row for each */
 	r->n = r->n_texts ? r->n : c->n;
 	if (c->n != r->n)
 		return dc_frame_err(f, "%s: %zu texts, where there are %zu of another", name, c->n, r->n);
@@ -118,7 +120,7 @@ take_masked(const struct dc_album *a, struct dc_frame *f, struct rows *r)
 static int
 take_images(struct dc_frame *f, size_t samples, struct rows *r)
 {
-	if (!dc_frame_get(f, "caption_image"))
+	if (!r->n_texts || !dc_frame_get(f, "caption_image"))
 		return r->n == samples ? 0 : dc_frame_err(f, "%zu captions, %zu images and no caption_image", r->n, samples);
 	DC_TRY(dc_frame_tensor(f, "caption_image", DC_I32, 1, &r->image));
 	if (!r->image.data || r->image.n != r->n)

@@ -133,7 +133,7 @@ int
 dc_pairs_arrange(struct dc_pairs *p, int64_t most)
 {
 	DC_CHECK(p->image.n, "no features of images among the frames");
-	DC_CHECK(p->text.n, "no features of captions among the frames");
+	DC_CHECK(p->text.n, "no captions among the frames (dc-decode --caption says where they are)");
 	DC_TRY(check_ids(p));
 	if (!in_order(&p->owner))
 		sort_captions(p);

@@ -162,6 +162,27 @@ dc_templates_own(struct dc_lines *templates)
 		add(templates, own[i]);
 }
 
+/* --- prompts --- */
+
+static int
+check_prompts(const struct dc_lines *prompts, const char *path)
+{
+	DC_CHECK(prompts->n, "%s: no prompts in it", path);
+	for (int64_t i = 0; i < prompts->n; i++)
+		DC_CHECK(prompts->line[i][0], "%s: line %lld: an empty prompt", path, (long long)i + 1);
+	return 0;
+}
+
+int
+dc_prompts_read(struct dc_lines *prompts, const char *path)
+{
+	DC_TRY(read_lines(prompts, path));
+	if (check_prompts(prompts, path) == 0)
+		return 0;
+	dc_lines_free(prompts);
+	return -1;
+}
+
 char *
 dc_prompt(const char *template, const char *name)
 {

@@ -23,6 +23,9 @@ int dc_templates_read(struct dc_lines *templates, const char *path) DC_MUST_USE;
 /* Our own few. */
 void dc_templates_own(struct dc_lines *templates);
 
+/* Prompts, one a line. -1 with a message: no line at all, an empty one. */
+int dc_prompts_read(struct dc_lines *prompts, const char *path) DC_MUST_USE;
+
 /* The template with the name in place of every {}. To be freed. */
 char *dc_prompt(const char *template, const char *name);
 
