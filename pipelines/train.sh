@@ -28,6 +28,7 @@ profile         |           |FILE    write there where the time of a step went (
 data-threads    |1          |N       threads of dc-decode and of dc-augment
 save-every      |500        |N       steps between checkpoints (one is always written at the end)
 keep            |           |N       checkpoints to keep [all]
+keep-every      |           |N       with --keep: and every checkpoint of a multiple of N steps
 val             |           |SHARDS  score checkpoints on these beside the training: RUN/val.tsv, RUN/best
 val-every       |           |N       steps between checkpoints that are scored [--save-every]
 val-names       |           |FILE    names of classes: score zero-shot, not recall
@@ -249,7 +250,8 @@ if [ -n "${opt[val]}" ]; then
 	done
 	val=(--val "${opt[val]}" ${opt[caption]:+--caption "${opt[caption]}"} ${opt[val-names]:+--names "${opt[val-names]}"} ${opt[val-prompts]:+--prompts "${opt[val-prompts]}"})
 	"$here/val.sh" --check "${val[@]}" || exit 1
-	val=(nice -n 10 "$here/val.sh" --run "$run" "${val[@]}" --every "${opt[val-every]}" --batch "${opt[batch]}" ${opt[keep]:+--keep "${opt[keep]}"})
+	val=(nice -n 10 "$here/val.sh" --run "$run" "${val[@]}" --every "${opt[val-every]}" --batch "${opt[batch]}" ${opt[keep]:+--keep "${opt[keep]}"}
+		${opt[keep-every]:+--keep-every "${opt[keep-every]}"})
 fi
 total=${opt[steps]}
 [ -n "$total" ] || case ${opt[tail]} in
@@ -318,7 +320,7 @@ compose() { # compose POSITION: the six commands of the ring
 	loss=(dc-loss ${verbose[@]+"${verbose[@]}"})
 	args=(dc-step --run "$run" --loop "$tag" --steps "$total" --warmup "$warmup")
 	pass lr lr-start weight-decay grad-clip ema save-every nan
-	[ -n "${opt[val]}" ] || pass keep # else val.sh does it: what waits for its row stays
+	[ -n "${opt[val]}" ] || pass keep keep-every # else val.sh does it: what waits for its row stays
 	flag by-value accept-numerics
 	step=("${args[@]}" ${verbose[@]+"${verbose[@]}"})
 }
@@ -369,7 +371,7 @@ write_json() {
 mkdir -p "$run" || die "cannot make $run"
 # the tools keep the lock too: it lasts as long as any of them
 exec 8>"$run/.ring" && flock -n 8 || die "another ring is running on $run"
-write_json >"$run/.run.json" && mv "$run/.run.json" "$run/run.json" || die "cannot write $run/run.json"
+write_json >"$run/.run.json" && sync "$run/.run.json" && mv "$run/.run.json" "$run/run.json" || die "cannot write $run/run.json"
 # killed while it was made: the first checkpoint is there, and whole, but not yet the link to it
 [ -L "$run/latest" ] || [ ! -d "$run/step-00000000" ] || ln -s step-00000000 "$run/latest" || exit 1
 if [ -z "$begun" ]; then

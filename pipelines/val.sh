@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Score the checkpoints of a run, one row each; train.sh --val has this beside its ring. man train.sh has the whole story.
 #
-#	val.sh --run RUN --val SHARDS [--every N] [--keep N]    RUN/val.tsv: a row for every N-th step, and for the newest
+#	val.sh --run RUN --val SHARDS [--every N] [--keep N] [--keep-every N]
+#	                                                       RUN/val.tsv: a row for every N-th step, and for the newest
 #	val.sh --model DIR --val SHARDS                         the same row of one model, on standard output
 #	val.sh --check --val SHARDS                             only look whether the shards, names and prompts go together
 #	--batch N              samples of a batch, for the pairs seen [as RUN/run.json says]
@@ -15,22 +16,23 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
 me=val.sh
 die() { echo "$me: $*" >&2; exit 1; }
-usage() { echo 'usage: val.sh --run RUN | --model DIR | --check  --val SHARDS [options]'; echo; sed -n '5,13s/^#\t//p' "${BASH_SOURCE[0]}"; }
+usage() { echo 'usage: val.sh --run RUN | --model DIR | --check  --val SHARDS [options]'; echo; sed -n '5,14s/^#\t//p' "${BASH_SOURCE[0]}"; }
 
-shards=() caption='' run='' model='' every=0 keep='' names='' prompts='' follow='' batch='' check=''
+shards=() caption='' run='' model='' every=0 keep='' keep_every=0 names='' prompts='' follow='' batch='' check=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	-h | --help) usage; exit 0 ;;
 	--version) exec dc-recall --version ;;
 	--follow | --check) printf -v "${1#--}" 1; shift; continue ;;
-	--run | --model | --every | --batch | --keep | --caption | --names | --prompts | --val) ;;
+	--run | --model | --every | --batch | --keep | --keep-every | --caption | --names | --prompts | --val) ;;
 	*) echo "$me: unknown option $1" >&2; exit 2 ;;
 	esac
 	[ $# -gt 1 ] || { echo "$me: $1 needs a value" >&2; exit 2; }
-	if [ "$1" = --val ]; then shards+=("$2"); else printf -v "${1#--}" %s "$2"; fi
+	name=${1#--}
+	if [ "$1" = --val ]; then shards+=("$2"); else printf -v "${name//-/_}" %s "$2"; fi
 	shift 2
 done
-if [ ${#shards[@]} -eq 0 ] || [ -z "$run$model$check" ] || [[ ! $every$keep =~ ^[0-9]+$ ]]; then usage >&2; exit 2; fi
+if [ ${#shards[@]} -eq 0 ] || [ -z "$run$model$check" ] || [[ ! $every$keep$keep_every =~ ^[0-9]+$ ]]; then usage >&2; exit 2; fi
 source=()
 [ -n "$batch" ] || batch=$(sed -n 's/^"batch": "\([0-9]*\)".*/\1/p' "${run:-$model}/run.json" 2>/dev/null)
 batch=${batch:-1}
@@ -161,6 +163,7 @@ prune() { # dc-step --keep, but for checkpoints that wait for their row, and the
 	[ -n "$keep" ] || return 0
 	for d in $(cd "$run" && ls -d step-* | sort -r); do
 		[[ $d =~ ^step-[0-9]+$ ]] && [ "$(number "$d")" -gt 0 ] && [ $((n += 1)) -gt "$keep" ] || continue
+		[ "$keep_every" -eq 0 ] || [ $(($(number "$d") % keep_every)) -ne 0 ] || continue
 		[ "$d" != "$(newest)" ] && [ "$d" != "$(readlink "$run/best")" ] && { [ "$every" -eq 0 ] || [ $(($(number "$d") % every)) -ne 0 ] ||
 			has_row "$(number "$d")"; } || continue
 		mv "$run/$d" "$run/.$d.old" && rm -rf "$run/.$d.old"

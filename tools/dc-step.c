@@ -20,6 +20,7 @@
 #include "store/checkpoint.h"
 #include "store/runlog.h"
 #include "store/shm.h"
+#include "store/sums.h"
 #include "stream/stream.h"
 
 enum { RETRY_MS = 20, ROW_MAX = 1024, LIFELINE = 2 /* its place among the watched */ };
@@ -27,9 +28,9 @@ static const double bn_momentum = 0.1;
 static const double second_signal_s = 1;   /* a signal within this time of the first is the same one, sent twice */
 
 static struct {
-	const char *run, *loop, *print, *nan;
+	const char *run, *loop, *print, *nan, *verify;
 	double lr, lr_start, beta1, beta2, eps, weight_decay, grad_clip, ema;
-	int64_t warmup, steps, save_every, keep, lifeline;
+	int64_t warmup, steps, save_every, keep, keep_every, lifeline;
 	int accept_numerics, by_value, verbose;
 } o = { .nan = "stop", .lr = 1e-3, .lr_start = 1e-4, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-8, .weight_decay = 0.1,
 	.warmup = 2500, .save_every = 500, .lifeline = -1 };
@@ -62,11 +63,13 @@ static const struct dc_opt table[] = {
 	DC_OPT_DOUBLE("ema", 0, &o.ema, 0, 0.9999999999, "X", "keep a moving average of the weights with this decay; 0: none"),
 	DC_OPT_INT("save-every", 0, &o.save_every, 0, 1LL << 53, "N", "steps between checkpoints; 0: only at the end"),
 	DC_OPT_INT("keep", 0, &o.keep, 0, 1LL << 53, "N", "checkpoints to keep beside the first; default all"),
+	DC_OPT_INT("keep-every", 0, &o.keep_every, 0, 1LL << 53, "N", "with --keep: and every checkpoint of a multiple of N steps"),
 	DC_OPT_CHOICE("nan", 0, &o.nan, "stop|skip", "what to do when a gradient is not finite"),
 	DC_OPT_FLAG("by-value", 0, &o.by_value, "send parameters inside the frames, no shared memory"),
 	DC_OPT_FLAG("accept-numerics", 0, &o.accept_numerics, "go on although OpenBLAS, processor or thread count changed"),
 	DC_OPT_CALL("lifeline", 0, take_lifeline, &o.lifeline, "FD", "stop when this pipe, open for reading, has no writer any more"),
 	DC_OPT_CHOICE("print", 0, &o.print, "position|step|config", "print this of the newest checkpoint and exit"),
+	DC_OPT_STR("verify", 0, &o.verify, "RUN", "check every checkpoint of RUN, print a table and exit"),
 	DC_OPT_VERBOSE(&o.verbose),
 	DC_OPT_END
 };
@@ -196,20 +199,90 @@ lock_run(void)
 	}
 }
 
+static const char *
+base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* The checkpoint `dir` is damaged (dc_err()): say so, and which one before it is whole. */
+static _Noreturn void
+die_damaged(const char *dir)
+{
+	char *whole;
+
+	dc_warn("%s", dc_err());
+	if ((whole = dc_run_whole(o.run, base_name(dir))))
+		dc_die("%s is whole: to go on from it, ln -sfn %s %s/latest", whole, whole, o.run);
+	dc_die("%s has no other checkpoint that is whole", o.run);
+}
+
+/* The newest checkpoint; whatever its files say, with `whole` they are as they were written. */
 static void
-open_state(void)
+open_state(int whole)
 {
 	char *dir = dc_run_latest(o.run);
 
-	if (!dir || dc_state_open(&r.s, dir) < 0)
+	if (!dir)
 		dc_die("%s", dc_err());
+	if ((whole && dc_sums_check(dir, NULL) < 0) || dc_state_open(&r.s, dir) < 0)
+		die_damaged(dir);
 	free(dir);
+}
+
+static void
+load_state(void)
+{
+	char *dir = dc_xstrdup(r.s.dir);
+
+	if (dc_state_load(&r.s) < 0)
+		die_damaged(dir);
+	if (dc_state_finite(&r.s) < 0) {
+		dc_err_prefix("%s", dir);
+		die_damaged(dir);
+	}
+	free(dir);
+}
+
+/* One row of --verify. */
+static int
+verify_row(const char *name, const char *latest)
+{
+	char *dir = dc_xasprintf("%s/%s", o.verify, name);
+	struct dc_verified v;
+	int bad = dc_run_verify(dir, &v) < 0;
+
+	printf("%s\t%llu\t%lld\t%d\t%llu\t%s\t%s\n", name, (unsigned long long)v.step, (long long)v.position, v.files,
+	    (unsigned long long)v.bytes, !strcmp(name, latest) ? "latest" : "-",
+	    bad ? dc_err() : v.with_sums ? "whole" : "can be loaded, but has no checksums");
+	free(dir);
+	return bad;
+}
+
+static int
+verify(void)
+{
+	char *latest = dc_run_latest(o.verify), **name;
+	int n, bad = 0;
+
+	if (!latest || (n = dc_run_list(o.verify, &name)) < 0)
+		dc_die("%s", dc_err());
+	printf("checkpoint\tstep\tposition\tfiles\tbytes\tlink\tverdict\n");
+	for (int i = n - 1; i >= 0; i--)
+		bad += verify_row(name[i], base_name(latest));
+	if (dc_fshut(stdout, "<stdout>") < 0)
+		dc_die("%s", dc_err());
+	if (bad)
+		dc_die("%s: %d of %d checkpoints damaged", o.verify, bad, n);
+	return DC_EXIT_OK;
 }
 
 static int
 print_state(void)
 {
-	open_state();
+	open_state(0);
 	if (!strcmp(o.print, "config"))
 		printf("%s\n", r.s.config);
 	else
@@ -339,7 +412,7 @@ list_running(void)
 static void
 load(void)
 {
-	open_state();
+	open_state(1);
 	check_numerics();
 	r.g = dc_xcalloc((size_t)r.s.n, sizeof(*r.g));
 	r.came = dc_xcalloc((size_t)r.s.n, 1);
@@ -351,8 +424,7 @@ load(void)
 	else
 		share_memory();
 	list_running();
-	if (dc_state_load(&r.s) < 0)
-		dc_die("%s", dc_err());
+	load_state();
 	clamp_scale();
 	if (o.ema > 0)
 		dc_state_start_average(&r.s);
@@ -457,6 +529,10 @@ checkpoint(void)
 
 	if (r.s.step == r.saved_step && r.s.position == r.saved_position)
 		return 0;
+	if (dc_state_finite(&r.s) < 0) {
+		dc_err_prefix("no checkpoint is written at step %llu", (unsigned long long)r.s.step);
+		return -1;
+	}
 	if (fdatasync(r.log_fd) < 0 && errno != EINVAL)
 		return dc_err_errno("%s/log.tsv", o.run);
 	snprintf(name, sizeof(name), "step-%08llu", (unsigned long long)r.s.step);
@@ -465,7 +541,7 @@ checkpoint(void)
 	r.saved_step = r.s.step;
 	r.saved_position = r.s.position;
 	if (o.keep)
-		dc_run_prune(o.run, o.keep);
+		dc_run_prune(o.run, o.keep, o.keep_every);
 	return 0;
 }
 
@@ -962,6 +1038,8 @@ check_opts(int argc, int first)
 {
 	if (first < argc)
 		dc_die_usage("%s: no operand is taken", dc_progname);
+	if (o.verify)
+		return;
 	if (!o.run)
 		dc_die_usage("--run is needed");
 	if (!o.loop && !o.print)
@@ -993,6 +1071,8 @@ main(int argc, char *argv[])
 	fill_descriptors();
 	check_opts(argc, dc_opts_parse(argc, argv, "--run RUN --loop FIFO [options]",
 	    "updates the parameters from gradients, keeps checkpoints and the log", table));
+	if (o.verify)
+		return verify();
 	if (o.print)
 		return print_state();
 

@@ -11,8 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/finite.h"
 #include "base/opts.h"
 #include "store/model.h"
+#include "store/sums.h"
 #include "store/tree.h"
 
 static const char state_file[] = "state.safetensors", heads_file[] = "heads/declip.safetensors";
@@ -138,6 +140,31 @@ dc_state_push(struct dc_state *s, const float *rows, int64_t n)
 		s->nn_head = (s->nn_head + 1) % s->c.queue;
 		s->nn_valid += s->nn_valid < s->c.queue;
 	}
+}
+
+static int
+check_finite(const char *what, const char *name, const float *x, size_t n)
+{
+	size_t at = x ? dc_first_not_finite(x, n) : n;
+
+	DC_CHECK(at == n || !x, "%s%s is not finite: element %zu is %g", what, name, at, x[at]);
+	return 0;
+}
+
+int
+dc_state_finite(const struct dc_state *s)
+{
+	for (int i = 0; i < s->n; i++) {
+		const struct dc_slot *t = &s->t[i];
+
+		DC_TRY(check_finite("", t->p.name, t->w, t->p.n));
+		DC_TRY(check_finite("the first moment of ", t->p.name, t->m, t->p.n));
+		DC_TRY(check_finite("the second moment of ", t->p.name, t->v, t->p.n));
+		DC_TRY(check_finite("the average of ", t->p.name, t->ema, t->p.n));
+	}
+	for (int i = 0; i < s->n_stats; i++)
+		DC_TRY(check_finite("", s->stat[i].name, s->stat_value[i], s->stat[i].n));
+	return s->nn_queue ? check_finite("", "nn_queue", s->nn_queue, (size_t)s->c.queue * (size_t)s->c.embed_dim) : 0;
 }
 
 /* --- numerics --- */
@@ -599,6 +626,8 @@ dc_state_write(const struct dc_state *s, const char *parent, const char *name)
 	if ((fd = make_dir(dir, tmp)) < 0)
 		goto out;
 	r = write_all(s, fd);
+	if (r == 0)
+		r = dc_sums_write(fd);
 	if (sync_close(fd, tmp) < 0)
 		r = -1;
 	if (r == 0)

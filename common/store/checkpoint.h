@@ -62,8 +62,11 @@ void dc_state_free(struct dc_state *s);
 int dc_state_open(struct dc_state *s, const char *dir) DC_MUST_USE;
 int dc_state_load(struct dc_state *s) DC_MUST_USE;
 
-/* Write parent/name: beside it first, every file and directory fsynced, then renamed; an old one of that name is
- * replaced in one step where the file system can. */
+/* Whether every number is one: -1 with a message that names the tensor. */
+int dc_state_finite(const struct dc_state *s) DC_MUST_USE;
+
+/* Write parent/name, with checksums (store/sums.h): beside it first, every file and directory fsynced, then renamed; an
+ * old one of that name is replaced in one step where the file system can. */
 int dc_state_write(const struct dc_state *s, const char *parent, const char *name) DC_MUST_USE;
 
 /* Push n rows [n, D] in order into the queue. */
@@ -75,8 +78,18 @@ int dc_run_point(const char *run, const char *name) DC_MUST_USE;
 char *dc_run_latest(const char *run);
 /* Remove what a killed dc-step was writing when it died. */
 void dc_run_clean(const char *run);
-/* Remove all checkpoints but the newest `keep`, the one that `latest` means, and step 0. Returns how many. */
-int dc_run_prune(const char *run, int64_t keep);
+/* Remove all checkpoints but the newest `keep`, those whose step is a multiple of `every` (0: none is), the one that
+ * `latest` means, and step 0. Returns how many. */
+int dc_run_prune(const char *run, int64_t keep, int64_t every);
+/* The names of RUN's checkpoints, newest first, step 0 too. Their number, or -1 with a message; free each and the list. */
+int dc_run_list(const char *run, char ***names) DC_MUST_USE;
+/* What dc_run_verify found. */
+struct dc_verified { int with_sums, files; uint64_t bytes, step; int64_t position; };
+/* 0 if the checkpoint `dir` is whole: its files are as they were written, a state can be loaded from them, and its
+ * numbers are finite. -1 with a message that names file and tensor. */
+int dc_run_verify(const char *dir, struct dc_verified *v) DC_MUST_USE;
+/* The newest checkpoint of RUN that is whole, `but` not counted. Its name, to be freed; NULL if there is none. */
+char *dc_run_whole(const char *run, const char *but);
 
 /* This process's numerics. */
 void dc_numerics_here(struct dc_numerics *n);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "store/checkpoint.h"
+#include "store/sums.h"
 #include "store/tree.h"
 
 void
@@ -144,43 +145,109 @@ static int
 is_checkpoint(const struct dirent *e)
 {
 	return is_ours(e->d_name, "step-") && strspn(e->d_name + 5, "0123456789") == strlen(e->d_name + 5) &&
-	    strlen(e->d_name) >= 13 && strcmp(e->d_name, "step-00000000");
+	    strlen(e->d_name) >= 13;
+}
+
+static uint64_t
+step_of(const char *name)
+{
+	return strtoull(name + 5, NULL, 10);
 }
 
 static int
 newest_first(const struct dirent **a, const struct dirent **b)
 {
-	unsigned long long x = strtoull((*a)->d_name + 5, NULL, 10), y = strtoull((*b)->d_name + 5, NULL, 10);
+	uint64_t x = step_of((*a)->d_name), y = step_of((*b)->d_name);
 
 	return x < y ? 1 : x > y ? -1 : 0;
 }
 
 int
-dc_run_prune(const char *run, int64_t keep)
+dc_run_list(const char *run, char ***names)
 {
-	char latest[PATH_MAX] = "", *link = dc_xasprintf("%s/latest", run);
-	ssize_t k = readlink(link, latest, sizeof(latest) - 1);
-	int fd = open_run(run), removed = 0, n;
 	struct dirent **list = NULL;
+	int n = scandir(run, &list, is_checkpoint, newest_first);
+
+	if (n < 0)
+		return dc_err_errno("%s", run);
+	*names = dc_xcalloc((size_t)n + 1, sizeof(**names));
+	for (int i = 0; i < n; i++) {
+		(*names)[i] = dc_xstrdup(list[i]->d_name);
+		free(list[i]);
+	}
+	free(list);
+	return n;
+}
+
+int
+dc_run_prune(const char *run, int64_t keep, int64_t every)
+{
+	char latest[PATH_MAX] = "", *link = dc_xasprintf("%s/latest", run), **name = NULL;
+	ssize_t k = readlink(link, latest, sizeof(latest) - 1);
+	int fd = open_run(run), removed = 0, n = fd < 0 || k < 0 ? 0 : dc_run_list(run, &name);
 
 	free(link);
-	if (fd < 0 || k < 0)
-		return fd < 0 ? 0 : (close(fd), 0);
-	latest[k] = '\0';
-	n = scandir(run, &list, is_checkpoint, newest_first);
 	for (int i = 0; i < n; i++) {
-		if (i >= keep && strcmp(list[i]->d_name, latest)) {
-			char *old = dc_xasprintf(".%s.old", list[i]->d_name);   /* never half a checkpoint under its name */
+		uint64_t step = step_of(name[i]);
 
-			if (renameat(fd, list[i]->d_name, fd, old) == 0) {
+		if (i >= keep && strcmp(name[i], latest) && step && !(every && step % (uint64_t)every == 0)) {
+			char *old = dc_xasprintf(".%s.old", name[i]);   /* never half a checkpoint under its name */
+
+			if (renameat(fd, name[i], fd, old) == 0) {
 				dc_tree_remove(fd, old);
 				removed++;
 			}
 			free(old);
 		}
-		free(list[i]);
+		free(name[i]);
 	}
-	free(list);
-	close(fd);
+	free(name);
+	if (fd >= 0)
+		close(fd);
 	return removed;
+}
+
+/* --- is it whole? --- */
+
+int
+dc_run_verify(const char *dir, struct dc_verified *v)
+{
+	struct dc_sums sums;
+	struct dc_state s;
+	int r;
+
+	*v = (struct dc_verified){ 0 };
+	DC_TRY(v->with_sums = dc_sums_check(dir, &sums));
+	v->files = sums.files;
+	v->bytes = sums.bytes;
+	DC_TRY(dc_state_open(&s, dir));
+	dc_state_own_weights(&s);
+	DC_TRY(dc_state_load(&s));
+	v->step = s.step;
+	v->position = s.position;
+	if ((r = dc_state_finite(&s)) < 0)
+		dc_err_prefix("%s", dir);
+	dc_state_free(&s);
+	return r;
+}
+
+char *
+dc_run_whole(const char *run, const char *but)
+{
+	char **name = NULL, *found = NULL;
+	struct dc_verified v;
+	int n = dc_run_list(run, &name);
+
+	for (int i = 0; i < n; i++) {
+		char *dir = dc_xasprintf("%s/%s", run, name[i]);
+
+		if (!found && strcmp(name[i], but) && dc_run_verify(dir, &v) == 0) {
+			found = name[i];
+			name[i] = NULL;
+		}
+		free(dir);
+		free(name[i]);
+	}
+	free(name);
+	return found;
 }
