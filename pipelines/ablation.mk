@@ -45,12 +45,13 @@ all: results
 ifeq ($(filter help,$(MAKECMDGOALS)),)
 $(if $(DATA),,$(error DATA= is needed, the shards to train on: make -f $(here)/ablation.mk help))
 $(if $(TEST),,$(error TEST= is needed, the shards that are scored: make -f $(here)/ablation.mk help))
-data_list := $(shell '$(here)/experiment.sh' data '$(DATA)')
+data_list := $(shell NOT_YET='$(NOT_YET)' '$(here)/experiment.sh' data '$(DATA)')
 $(if $(filter 0,$(.SHELLSTATUS)),,$(error DATA=$(DATA): see above))
 $(if $(data_list),,$(error DATA=$(DATA): no shards))
-test_list := $(shell '$(here)/experiment.sh' data '$(TEST)')
+test_list := $(shell NOT_YET='$(NOT_YET)' '$(here)/experiment.sh' data '$(TEST)')
 $(if $(filter 0,$(.SHELLSTATUS)),,$(error TEST=$(TEST): see above))
 $(if $(test_list),,$(error TEST=$(TEST): no shards))
+$(if $(NOT_YET),$(info # The shards are not there yet; the directories of the runs will have other hashes.))
 # a run is scored again where the test set is another, and not trained
 test_hash := $(shell echo '$(test_list) $(score_options)' | sha256sum | head -c 6)
 endif

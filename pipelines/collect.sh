@@ -34,8 +34,8 @@ work() {
 }
 # seconds between the parameters and the end of each step, added up: a busy machine shows in them
 seconds() {
-	awk -F '\t' -v batch="$(option "$1" batch)" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "pairs_per_s") c = i; next }
-		$c > 0 { s += batch / $c } END { printf "%.0f", s }' "$1/log.tsv"
+	awk -F '\t' -v batch="$(option "$1" batch)" 'NR == 1 { for (i = 1; i <= NF; i++) { if ($i == "pairs_per_s") c = i; if ($i == "batch_size") b = i } next }
+		$c > 0 { s += (b ? $b : batch) / $c } END { printf "%.0f", s }' "$1/log.tsv"
 }
 
 : >"$tmp/results.tsv"
@@ -63,7 +63,7 @@ for name; do
 	sed "$([ ! -s "$tmp/curves.tsv" ] || echo 1d)" "$tmp/row" >>"$tmp/curves.tsv"
 done
 [ -s "$tmp/results.tsv" ] || { echo "collect.sh: nothing is finished yet" >&2; exit 0; }
-about="${ABOUT:-}" awk -v methods="$methods" -v plot="$tmp/bars" -f "$here/results.awk" "$tmp/results.tsv" "$tmp/curves.tsv" >"$tmp/results.md" || exit 1
+about="${ABOUT:-}" awk -v methods="$methods" -v plot="$tmp/bars" -f "$here/student.awk" -f "$here/results.awk" "$tmp/results.tsv" "$tmp/curves.tsv" >"$tmp/results.md" || exit 1
 for f in results.tsv curves.tsv results.md; do
 	mv "$tmp/$f" "$out/.$f.$$" && mv "$out/.$f.$$" "$out/$f" || exit 1
 done
@@ -83,9 +83,10 @@ for m in $methods; do
 		work_curves+="${work_curves:+, }'$tmp/curve.$m' using 3:4 with linespoints lw 2 pt 7 ps 0.4 lc rgb '$colour' title '$m'"
 	fi
 	[ -n "$run" ] || continue
+	awk -f "$here/whole.awk" "$out/$run/log.tsv" >"$tmp/log"
 	awk -F '\t' -v batch="$(option "$out/$run" batch)" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "clip" || ($i == "total" && !c)) c = i; next }
 		{ s += $c; if (++n == w || (w = w ? w : 1) == 0) { print $1 * batch / 1000, s / n; s = n = 0 } }' \
-		w=$(($(wc -l <"$out/$run/log.tsv") / 60 + 1)) "$out/$run/log.tsv" >"$tmp/loss.$m"
+		w=$(($(wc -l <"$tmp/log") / 60 + 1)) "$tmp/log" >"$tmp/loss.$m"
 	losses+="${losses:+, }'$tmp/loss.$m' using 1:2 with lines lw 2 lc rgb '$colour' title '$m'"
 done
 unit=$(tail -n 1 "$tmp/bars")

@@ -8,7 +8,7 @@
 #
 # METHOD is the name of a file, or one that dc-init knows, or NAME@EPOCHS for another length.
 # The environment has what is common: DATA_LIST (what `data` said), ARCH, EPOCHS, BATCH, CAPTION, BLUR, OPTIONS, METHOD_DIR,
-# and METHOD_OPTIONS.
+# and METHOD_OPTIONS. NOT_YET: shards may be missing, for a dry run.
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
@@ -25,7 +25,8 @@ expand() { # {000..011} and {a,b}, as dc-decode does it: to the shell all the re
 list() {
 	local s
 	for s; do expand "$s"; done | while IFS= read -r s; do
-		[ -f "$s" ] || die "$s: no such shard"
+		[ -f "$s" ] || [ -n "${NOT_YET:-}" ] || die "$s: no such shard"
+		[ -f "$s" ] || { echo "${s##*/} -"; continue; }
 		echo "${s##*/} $(stat -Lc %s "$s")"
 	done
 }

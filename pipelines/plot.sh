@@ -3,11 +3,13 @@
 # Draw the loss terms, the in-batch accuracy and the learning rate of RUN/log.tsv. man plot.sh has more.
 set -eu
 me=plot.sh
+here=$(cd "$(dirname "$0")" && pwd)
 usage() {
 	cat <<-'EOF'
 	usage: plot.sh RUN OUT
 	Draw the loss terms, the accuracy within the batch and the learning rate of a run's log.tsv
 	into OUT, a .png or .svg, with gnuplot. Each point of a curve is the mean of a sixtieth of the rows.
+	Steps whose batch was short, as the last of a run often is, are left out.
 
 	  -h, --help       print this and exit
 	      --version    print the version and exit
@@ -18,7 +20,6 @@ die_usage() { echo "$me: $*" >&2; echo "Try '$me --help'." >&2; exit 2; }
 case ${1-} in
 -h | --help) usage; exit 0 ;;
 --version)
-	here=$(cd "$(dirname "$0")" && pwd)
 	PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
 	exec dc-step --version ;;
 -?*) die_usage "unknown option $1" ;;
@@ -34,6 +35,10 @@ log=$1/log.tsv
 [ -f "$log" ] || die "$log: no such file, so $1 is no run"
 [ -s "$log" ] || die "$log: no rows"
 command -v gnuplot >/dev/null || die "gnuplot is not installed (make deps)"
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+awk -f "$here/whole.awk" "$log" >"$tmp/log.tsv"
+log=$tmp/log.tsv
 col() { head -n 1 "$log" | tr '\t' '\n' | grep -nx "$1" | cut -d: -f1; }
 
 # each point is the mean of a window of rows, so that the curve can be read

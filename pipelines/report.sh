@@ -15,6 +15,8 @@ usage() {
 	  -o, --out FILE       the page [report.html in the first RUN]
 	      --test SHARDS    score the newest checkpoints on these, and show what they find
 	      --caption WHERE  where the captions of those are, as for train.sh [as in training]
+	      --names FILE     those have classes in .cls, of these names: zero-shot, not retrieval
+	      --prompts FILE   and these are the prompts, as for score.sh [templates with the names]
 	      --title TEXT     the page's heading [the names of the runs]
 	      --samples N      samples of each kind to show [8]
 	  -h, --help           print this and exit
@@ -24,18 +26,20 @@ usage() {
 die() { echo "$me: $*" >&2; exit 1; }
 die_usage() { echo "$me: $*" >&2; echo "Try '$me --help'." >&2; exit 2; }
 
-out='' tests=() where='' title='' samples=8 runs=()
+out='' tests=() where='' classes='' prompts='' title='' samples=8 runs=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	-h | --help) usage; exit 0 ;;
 	--version) exec dc-step --version ;;
 	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
-	-o | --out | --test | --caption | --title | --samples)
+	-o | --out | --test | --caption | --names | --prompts | --title | --samples)
 		[ $# -gt 1 ] || die_usage "$1 needs a value"
 		case $1 in
 		-o | --out) out=$2 ;;
 		--test) tests+=("$2") ;;
 		--caption) where=$2 ;;
+		--names) classes=$2 ;;
+		--prompts) prompts=$2 ;;
 		--title) title=$2 ;;
 		--samples) samples=$2 ;;
 		esac
@@ -137,8 +141,9 @@ facts() { # facts RUN: lines of a name, a value and a note, as HTML
 		[ -z "$batch" ] || fact 'pairs seen' "$(grouped <<<$((position * batch)))" "${count:+$(awk "BEGIN { printf \"%.3g\", $position * $batch / $count }") epochs of $(grouped <<<"$count")}"
 	fi
 	if [ -s "$log" ]; then
-		fact loss "$(column "$log" total | tail -n 50 | awk '{ s += $1 } END { if (NR) printf "%.4g", s / NR }')" 'mean of the last 50 steps'
-		fact 'right within the batch' "$(column "$log" accuracy | tail -n 50 | awk '{ s += $1 } END { if (NR) printf "%.1f %%", 100 * s / NR }')" 'in the last 50 steps'
+		awk -f "$here/whole.awk" "$log" >"$tmp/log"
+		fact loss "$(column "$tmp/log" total | tail -n 50 | awk '{ s += $1 } END { if (NR) printf "%.4g", s / NR }')" 'mean of the last 50 steps'
+		fact 'right within the batch' "$(column "$tmp/log" accuracy | tail -n 50 | awk '{ s += $1 } END { if (NR) printf "%.1f %%", 100 * s / NR }')" 'in the last 50 steps'
 		fact 'pairs a second' "$(column "$log" pairs_per_s | sort -g | awk '{ v[NR] = $1 } END { if (NR) printf "%.4g", v[int((NR + 1) / 2)] }')" median
 		[ -z "$batch" ] || fact time "$(column "$log" pairs_per_s | awk -v batch="$batch" '$1 > 0 { s += batch / $1 }
 			END { if (s >= 36000) printf "%.1f h", s / 3600; else if (s >= 600) printf "%.0f min", s / 60; else if (s) printf "%.0f s", s }')" 'of all steps together'
@@ -174,7 +179,10 @@ curves() {
 	local logs=() r term
 	section 'Training'
 	for r in "${runs[@]}"; do
-		if [ "$(head -n 2 "$r/log.tsv" 2>/dev/null | wc -l)" -ge 2 ]; then logs+=("$r/log.tsv"); else
+		if [ "$(head -n 2 "$r/log.tsv" 2>/dev/null | wc -l)" -ge 2 ]; then
+			awk -f "$here/whole.awk" "$r/log.tsv" >"$tmp/log.${#logs[@]}"
+			logs+=("$tmp/log.${#logs[@]}")
+		else
 			logs+=(/dev/null); missing "$(html "$(name_of "$r")") has no step in its log yet."; fi
 	done
 	legend
@@ -189,10 +197,10 @@ curves() {
 	chart grad_norm 'Norm of the gradient' '-v zero=1' "${logs[@]}"
 	chart pairs_per_s 'Pairs a second' '-v zero=1' "${logs[@]}"
 	chart wait_s 'Seconds waited, a step' '-v zero=1' "${logs[@]}"
-	for r in "${logs[@]}"; do head -n 1 "$r" | tr '\t' '\n'; done | grep -vxE 'step|total|accuracy|lr|logit_scale|grad_norm|pairs_per_s|wait_s' |
+	for r in "${logs[@]}"; do head -n 1 "$r" | tr '\t' '\n'; done | grep -vxE 'step|total|accuracy|lr|logit_scale|grad_norm|pairs_per_s|wait_s|batch_size' |
 		grep -vxFf "$tmp/terms" | awk '!seen[$0]++' >"$tmp/more"
 	while read -r term; do chart "$term" "$(html "$term")" '' "${logs[@]}"; done <"$tmp/more"
-	printf '</div>\n<p class="note">Over the steps; lines are means of up to 90 windows of steps, bands go from the smallest to the largest value in each; the number is where a line ends.</p>\n</section>\n'
+	printf '</div>\n<p class="note">Over the steps; lines are means of up to 90 windows of steps, bands go from the smallest to the largest value in each; the number is where a line ends. A step whose batch was short, as the last of a run often is, is left out: a loss over fewer pairs is lower.</p>\n</section>\n'
 }
 
 validation() {
@@ -218,8 +226,12 @@ as_table() { # as_table FILE: tab-separated with a header
 		END { if (NR) print "</tbody>\n</table></div>" }'
 }
 
-score() { # score K RUN: recall on the test shards in $tmp/score.K, its features in $tmp/features.K
+score() { # score K RUN: recall or zero-shot on the test shards in $tmp/score.K, its features in $tmp/features.K
 	local source
+	if [ -n "$classes" ]; then
+		"$here/score.sh" --tsv ${prompts:+--prompts "$prompts"} --features "$tmp/features.$1" zeroshot "$2" "$classes" "${tests[@]}" >"$tmp/score.$1" 2>"$tmp/why"
+		return
+	fi
 	source=${where:-$(option "$2" caption)}
 	"$here/score.sh" --tsv ${source:+--caption "$source"} --features "$tmp/features.$1" recall "$2" "${tests[@]}" >"$tmp/score.$1" 2>"$tmp/why"
 }
@@ -227,7 +239,8 @@ scores() {
 	local k r f some=''
 	section 'Scores'
 	if [ ${#tests[@]} -gt 0 ]; then
-		printf '<p>Retrieval on <code>%s</code> by the newest checkpoints, in percent, with standard errors.</p>\n' "$(html "${tests[*]}")"
+		printf '<p>%s on <code>%s</code> by the newest checkpoints, in percent, with standard errors.</p>\n' \
+			"$([ -n "$classes" ] && echo 'Zero-shot classification' || echo Retrieval)" "$(html "${tests[*]}")"
 		for k in "${!runs[@]}"; do
 			score "$k" "${runs[k]}" || { echo "$me: ${names[k]} could not be scored: $(tail -n 1 "$tmp/why")" >&2; missing "$(html "${names[k]}") could not be scored: $(tail -n 1 "$tmp/why" | text)"; rm -f "$tmp/score.$k"; continue; }
 			sed -n '2,$p' "$tmp/score.$k" | awk -F '\t' -v k="$k" '{ print k "\t" $0 }'
@@ -389,21 +402,25 @@ retrieval() { # retrieval K RUN: captions and the images that come nearest, righ
 	read -r N D <<<"$(head -c 128 "$tmp/test.npy/image_features.0.npy" | tr -d '\0' | grep -ao "'shape': ([0-9]*, [0-9]*)" | tr -dc '0-9 ' | sed 's/^ *//')"
 	[ "$N" -le 5000 ] || N=5000
 	source=${where:-$(option "$run" caption)}
+	[ -z "$classes" ] || source=none
 	rm -rf "$tmp/thumbs"
 	if ! { dc-decode --captions all --tail short --steps $(((N + 63) / 64)) ${source:+--caption "$source"} "${tests[@]}" | dc-augment --recipe eval --size 112 |
 		dc-peek -q --images "$tmp/thumbs" --table "$tmp/test.tsv" >/dev/null; } 2>"$tmp/why"; then
 		missing "The test images cannot be shown: $(tail -n 1 "$tmp/why" | text)"; echo '</section>'; return
 	fi
+	rm -rf "$tmp/base.npy" && mkdir "$tmp/base.npy"
+	{ npy "$N" "$D"; rows "$tmp/test.npy/image_features.0.npy" 128 "$N" "$D"; } >"$tmp/base.npy/image_features.0.npy"
+	dc-npy --from "$tmp/base.npy" >"$tmp/base.dcs" 2>"$tmp/why" || : >"$tmp/base.dcs"
+	if [ -n "$classes" ]; then of_classes "$run" "$N"; echo '</section>'; return; fi
 	# the first caption of images spread over all of them: its line in the table is its row among the features
 	cut_columns "$tmp/test.tsv" image caption.0 >"$tmp/pairs"
 	awk -F '\t' -v n="$N" -v pick=$pick '!($1 in seen) { seen[$1] = 1; if ($1 < n && int($1 * pick / n) >= taken) { taken = int($1 * pick / n) + 1; print NR - 1 "\t" $0 } }' "$tmp/pairs" >"$tmp/picked"
-	rm -rf "$tmp/queries.npy" "$tmp/base.npy" && mkdir "$tmp/queries.npy" "$tmp/base.npy"
+	rm -rf "$tmp/queries.npy" && mkdir "$tmp/queries.npy"
 	{ npy "$(wc -l <"$tmp/picked")" "$D"
 		while IFS=$'\t' read -r C _; do rows "$tmp/test.npy/text_features.0.npy" $((128 + C * D * 4)) 1 "$D"; done <"$tmp/picked"
 	} >"$tmp/queries.npy/text_features.0.npy"
-	{ npy "$N" "$D"; rows "$tmp/test.npy/image_features.0.npy" 128 "$N" "$D"; } >"$tmp/base.npy/image_features.0.npy"
 	deep=$((N < 1000 ? N : 1000))
-	if ! { dc-npy --from "$tmp/base.npy" >"$tmp/base.dcs" && dc-npy --from "$tmp/queries.npy" |
+	if ! { dc-npy --from "$tmp/queries.npy" |
 		dc-knn --base "$tmp/base.dcs" --query - --query-features text_features.0 --list $deep | sed 1d >"$tmp/nearest"; } 2>"$tmp/why"; then
 		missing "The images cannot be looked up: $(tail -n 1 "$tmp/why" | text)"; echo '</section>'; return
 	fi
@@ -423,15 +440,36 @@ retrieval() { # retrieval K RUN: captions and the images that come nearest, righ
 	done
 	printf '</section>\n'
 }
+caption_of() { awk -F '\t' -v i="$1" '$1 == i { print $2; exit }' "$tmp/pairs"; }
+thumb() { # thumb IMAGE LABEL CLASS
+	printf '<figure class="thumb%s">' "${3:+ $3}"
+	picture "$tmp/thumbs/$(printf %06d "$1").0.jpg" "image of: $(caption_of "$1")"
+	printf '<figcaption>%s</figcaption></figure>\n' "$2"
+}
+of_classes() { # of_classes RUN N: for each class the images nearest to its first prompt
+	local n each k row cosine prompt
+	n=$(awk 'END { print NR }' "$classes")
+	# the class of each image takes the place of its caption
+	cut_columns "$tmp/test.tsv" image label >"$tmp/labels"
+	awk -F '\t' 'NR == FNR { name[NR - 1] = $0; next } { print $1 "\t" ($2 == "-" ? "no class" : name[$2]) }' "$classes" "$tmp/labels" >"$tmp/pairs"
+	if ! { dc-zeroshot --names "$classes" --write-prompts ${prompts:+--given "$prompts"} >"$tmp/prompts" && each=$(($(wc -l <"$tmp/prompts") / n)) &&
+		awk -v each=$each '(NR - 1) % each == 0' "$tmp/prompts" >"$tmp/first" && dc-tokenize --model "$run" --lines "$tmp/first" |
+		dc-encode --model "$run" | dc-knn --base "$tmp/base.dcs" --query - --query-features text_features.0 --list $(($2 < 5 ? $2 : 5)) | sed 1d >"$tmp/nearest"; } 2>"$tmp/why"; then
+		missing "The images cannot be looked up: $(tail -n 1 "$tmp/why" | text)"; return
+	fi
+	printf '<p>Prompts, the first of each class, and the five images out of %s whose features are nearest, with their classes. Images of the class are <b class="right">framed</b>.</p>\n<div class="findings">\n' "$(grouped <<<"$2")"
+	awk -v n="$n" -v m="$samples" 'int((NR - 1) * m / n) >= taken { taken = int((NR - 1) * m / n) + 1; print NR - 1 "\t" $0 }' "$tmp/first" | while IFS=$'\t' read -r k prompt; do
+		printf '<div class="finding"><p>%s</p><div class="thumbs">\n' "$(html "$prompt")"
+		awk -F '\t' -v q="$k" '$1 == q { printf "%d\t%.3f\n", $5, $4 }' "$tmp/nearest" | while IFS=$'\t' read -r row cosine; do
+			thumb "$row" "$(html "$(caption_of "$row")")<br/><small>$cosine</small>" "$(awk -F '\t' -v i="$row" -v k="$k" '$1 == i { if ($2 == k) print "right"; exit }' "$tmp/labels")"
+		done
+		printf '</div></div>\n'
+	done
+	printf '</div>\n'
+}
 finding() { # finding QUERY PLACE: a caption, its five images, and its own
 	local own caption p row cosine
 	IFS=$'\t' read -r _ own caption <<<"$(sed -n "$(($1 + 1))p" "$tmp/picked")"
-	caption_of() { awk -F '\t' -v i="$1" '$1 == i { print $2; exit }' "$tmp/pairs"; }
-	thumb() { # thumb IMAGE LABEL CLASS
-		printf '<figure class="thumb%s">' "${3:+ $3}"
-		picture "$tmp/thumbs/$(printf %06d "$1").0.jpg" "image of: $(caption_of "$1")"
-		printf '<figcaption>%s</figcaption></figure>\n' "$2"
-	}
 	printf '<div class="finding"><p>%s</p><div class="thumbs">\n' "$(html "$caption")"
 	awk -F '\t' -v q="$1" '$1 == q && $3 <= 5 { printf "%d\t%d\t%.3f\n", $3, $5, $4 }' "$tmp/nearest" | while IFS=$'\t' read -r p row cosine; do
 		thumb "$row" "$p<small> · $cosine</small>" "$([ "$row" != "$own" ] || echo right)"

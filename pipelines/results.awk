@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
 # results.tsv and curves.tsv of collect.sh as text; `plot` gets the bars of the picture.
 #
-#	awk -v methods='clip declip' -v plot=FILE -f results.awk results.tsv curves.tsv
+#	awk -v methods='clip declip' -v plot=FILE -f student.awk -f results.awk results.tsv curves.tsv
 #
 # The interval of a mean over n seeds is mean +- t(0.975, n - 1) s / sqrt(n), s with n - 1; that of a difference the same
 # over the differences seed by seed.
 BEGIN {
 	FS = "\t"
-	split("12.706 4.303 3.182 2.776 2.571 2.447 2.365 2.306 2.262 2.228 2.201 2.179 2.160 2.145 2.131 2.120 2.110 2.101 2.093 2.086", t, " ")
 	M = split(methods, method, " ")
 }
 FNR == 1 { file++; for (i = 1; i <= NF; i++) name[file, i] = $i; n_columns[file] = NF; next }
@@ -28,7 +27,7 @@ function add(x) { n_x++; sum_x += x; squares_x += x * x }
 function half(    s2) { # half the interval's width; negative where one seed gives none
 	if (n_x < 2) return -1
 	s2 = (squares_x - sum_x * sum_x / n_x) / (n_x - 1)
-	return (n_x - 1 <= 20 ? t[n_x - 1] : 1.96) * sqrt((s2 > 0 ? s2 : 0) / n_x)
+	return quantile(n_x - 1) * sqrt((s2 > 0 ? s2 : 0) / n_x)
 }
 function shown(unit, places,    h, sign) { # mean +- half
 	if (!n_x) return "-"

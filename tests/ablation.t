@@ -82,6 +82,11 @@ run 0 'shards in lists and ranges' "$top/pipelines/experiment.sh" data 'scenes/t
 check 'are all found' test "$(cut -d ' ' -f 1 out | xargs)" = 'train-000.tar test-000.tar'
 run 2 'a shard that is not there' ablate -n DATA='scenes/train-{000..002}.tar'
 said 'train-002.tar: no such shard' 'is named'
+run 0 'a dry run before there are shards' ablate -n DATA='later-{000..001}.tar' NOT_YET=1
+said 'train.sh.*--data .later-{000..001}.tar' 'says what would be done'
+said 'will have other hashes' 'and that names will differ'
+run 0 'make ablation -n' make -n -C "$top" ablation SEEDS=1 METHODS=clip
+said 'train.sh. -q --run .ablation/runs/clip-s1-' 'too, with the scenes or without'
 run 2 'no data' make -f "$top/pipelines/ablation.mk" TEST=x
 said 'DATA= is needed' 'is asked for'
 
@@ -105,10 +110,21 @@ done
 	printf 'clip\t1\tr\t1\t50\t5\t0.05\t0.05\nclip\t1\tr\t2\t100\t10\t0.1\t0.1\n'
 	printf 'ours\t1\tr\t1\t20\t8\t0.04\t0.04\nours\t1\tr\t2\t40\t16\t0.08\t0.08\n'
 } >c.tsv
-run 0 'a table' awk -v methods='clip ours' -v plot=bars -f "$top/pipelines/results.awk" r.tsv c.tsv
+run 0 'a table' awk -v methods='clip ours' -v plot=bars -f "$top/pipelines/student.awk" -f "$top/pipelines/results.awk" r.tsv c.tsv
 said '^\| clip \| 3 \| 1.000 \| 100 \| 10 \| 7 \| 12.0 ± 5.0 \| 12.0 ± 5.0 \|' 'the mean and its interval'
 said '^\| ours − clip \| 3 \| \+3.00 ± 2.48 \| \+3.00 ± 2.48 \|' 'the paired difference'
 said '^\| ours − clip \| 1 \| -5.00 \|' 'at equal compute, between two points of the curve'
+echo 'BEGIN { n = split("1 2 5 21 30 100 1000", df, " "); for (i = 1; i <= n; i++) printf "%.3f ", quantile(df[i]) }' >t.awk
+run 0 'quantiles of t' awk -f "$top/pipelines/student.awk" -f t.awk
+said '^12.706 4.303 2.571 2.080 2.042 1.984 1.962 $' 'at any degrees of freedom'
+
+# a short batch is left out of the curves
+printf 'step\tclip\tbatch_size\n1\t4\t64\n2\t3.9\t58\n3\t3.7\t20\n4\t3.8\t64\n5\t2\t9\n' >short.tsv
+awk -f "$top/pipelines/whole.awk" short.tsv >whole.tsv
+check 'curves are of whole batches' test "$(cut -f 1 whole.tsv | tr '\n' ' ')" = 'step 1 2 4 '
+cut -f 1,2 short.tsv >old.tsv
+check 'a log that does not say is taken as it is' sh -c 'awk -f "$0" old.tsv | cmp - old.tsv' "$top/pipelines/whole.awk"
+
 cat >big.json <<END
 {"freeze":"conv1","model":{"model_cfg":{"embed_dim":512,"text_cfg":{"context_length":77,"heads":8,"layers":12,"vocab_size":49408,"width":512},"vision_cfg":{"image_size":224,"layers":12,"patch_size":32,"width":768}}},"queue":65536,"simsiam_hidden":512,"simsiam_width":1024,"weights":{"clip":0.4,"mlm":0.2,"mvs":0.2,"nns":0.2,"simsiam":0.2}}
 END

@@ -3,6 +3,7 @@
 # Shards of images and classes, without captions, as Imagenette has them: from the tar to every score, and what is wrong with
 # them or with the names said at once and once.
 . "${0%/*}/lib.sh"
+need_python
 PATH=$top/pipelines:$PATH
 OMP_NUM_THREADS=1; export OMP_NUM_THREADS
 cat >arch.json <<'END'
@@ -80,6 +81,13 @@ run 0 'nearest, to look at' dc-knn --base features.dcs -k 1 --show near.png --im
 check 'drawn' test -s near.png
 run 0 'a row of val.sh' val.sh --model model --val plain.tar --names names.txt
 check 'has the score' test "$(sed -n 2p out | cut -f 3)" = "$(awk -F '\t' '$1 == "top-1" { print $2 }' plain.tsv)"
+
+run 0 'a report' report.sh -o report.html --test plain.tar --names names.txt --samples 4 model
+"$PYTHON" "$top/tests/reference/check_page.py" report.html cells Scores >cells 2>err
+check 'has the scores' grep -q "^top-1	$(awk -F '\t' '$1 == "top-1" { printf "%.1f ± %.1f", 100 * $2, 100 * $3 }' plain.tsv)" cells
+"$PYTHON" "$top/tests/reference/check_page.py" report.html >page.txt 2>err
+! grep -q 'missing: The' page.txt; ok $? 'and nothing is missing'
+check 'of four classes the prompt with five images' test "$(sed -n '/<h2>What it finds/,/<h2>Conf/p' report.html | grep -c '^<figure class="thumb')" = 20
 
 # --- while training, and the ablation ---
 run 0 'training with --val on them' train.sh -q --data scenes/train-000.tar --run run --arch arch.json --merges 60 --batch 8 --steps 3 --threads 1 \

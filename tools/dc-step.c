@@ -442,7 +442,7 @@ header(char *row)
 	for (int i = 0; i < DC_TERMS; i++)
 		if (r.s.c.weight[i] > 0)
 			n += snprintf(row + n, ROW_MAX - (size_t)n, "\t%s", dc_term_names[i]);
-	snprintf(row + n, ROW_MAX - (size_t)n, "\ttotal\tlr\tlogit_scale\tgrad_norm\taccuracy\tpairs_per_s\twait_s\n");
+	snprintf(row + n, ROW_MAX - (size_t)n, "\ttotal\tlr\tlogit_scale\tgrad_norm\taccuracy\tpairs_per_s\twait_s\tbatch_size\n");
 }
 
 /* Rows are a courtesy: when their reader is gone, or the ring is dying or asked to stop, they end and nothing else does. */
@@ -512,8 +512,8 @@ log_step(double lr, double scale, double norm)
 	for (int i = 0; i < DC_TERMS; i++)
 		if (r.s.c.weight[i] > 0)
 			n += snprintf(row + n, sizeof(row) - (size_t)n, "\t%.9g", r.p.loss[i]);
-	snprintf(row + n, sizeof(row) - (size_t)n, "\t%.9g\t%.6g\t%.9g\t%.6g\t%.6g\t%.1f\t%.3f\n", r.p.total, lr, scale, norm,
-	    r.p.accuracy, rate, r.p.wait_s);
+	snprintf(row + n, sizeof(row) - (size_t)n, "\t%.9g\t%.6g\t%.9g\t%.6g\t%.6g\t%.1f\t%.3f\t%lld\n", r.p.total, lr, scale, norm,
+	    r.p.accuracy, rate, r.p.wait_s, (long long)r.p.rows);
 	DC_TRY(dc_runlog_add(r.log_fd, row));
 	write_row(row);
 	show_progress(lr, rate);
