@@ -22,7 +22,7 @@ jpeg_fault(j_common_ptr c)
 }
 
 static void
-jpeg_setup(struct jpeg_compress_struct *c, int quality, int width, int height)
+jpeg_setup(struct jpeg_compress_struct *c, int quality, int width, int height, int half)
 {
 	c->image_width = (JDIMENSION)width;
 	c->image_height = (JDIMENSION)height;
@@ -31,11 +31,11 @@ jpeg_setup(struct jpeg_compress_struct *c, int quality, int width, int height)
 	jpeg_set_defaults(c);
 	jpeg_set_quality(c, quality, TRUE);
 	c->dct_method = JDCT_ISLOW;
-	c->comp_info[0].h_samp_factor = c->comp_info[0].v_samp_factor = 1;
+	c->comp_info[0].h_samp_factor = c->comp_info[0].v_samp_factor = half ? 2 : 1;
 }
 
 static int
-encode_jpeg(int quality, const uint8_t *rgb, int width, int height, unsigned char **out, size_t *bytes)
+encode_jpeg(int half, int quality, const uint8_t *rgb, int width, int height, unsigned char **out, size_t *bytes)
 {
 	struct jpeg_compress_struct c;
 	struct jpeg_fault fault;
@@ -49,7 +49,7 @@ encode_jpeg(int quality, const uint8_t *rgb, int width, int height, unsigned cha
 	}
 	jpeg_create_compress(&c);
 	jpeg_mem_dest(&c, out, &n);
-	jpeg_setup(&c, quality, width, height);
+	jpeg_setup(&c, quality, width, height, half);
 	jpeg_start_compress(&c, TRUE);
 	while (c.next_scanline < c.image_height) {
 		JSAMPROW row = (JSAMPROW)(uintptr_t)(rgb + (size_t)c.next_scanline * (size_t)width * 3);
@@ -87,7 +87,7 @@ dc_image_encode(enum dc_imgformat f, int quality, const uint8_t *rgb, int width,
 	DC_CHECK(width > 0 && height > 0 && width <= 65500 && height <= 65500, "an image of %d by %d pixels cannot be written",
 	    width, height);
 	return f == DC_PNG ? encode_png(rgb, width, height, out, bytes)
-	    : encode_jpeg(quality, rgb, width, height, out, bytes);
+	    : encode_jpeg(f == DC_JPEG_420, quality, rgb, width, height, out, bytes);
 }
 
 int

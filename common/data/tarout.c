@@ -3,13 +3,17 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+enum { WRITE_BYTES = 1 << 20, RECORD = 10240 /* a tar's size is a multiple of it, by custom */ };
 
 static const time_t entry_time = 946684800; /* 2000-01-01: fixed, and not so old that tar complains */
 
-struct dc_tarout { struct archive *a; char *path, *part; int failed; };
+struct dc_tarout { struct archive *a; char *path, *part; int fd, failed, ended; };
 
 static int
 complain(struct dc_tarout *t, const char *name)
@@ -24,6 +28,8 @@ static void
 destroy(struct dc_tarout *t)
 {
 	archive_write_free(t->a);
+	if (t->fd >= 0)
+		close(t->fd);
 	free(t->path);
 	free(t->part);
 	free(t);
@@ -36,13 +42,20 @@ dc_tarout_open(const char *path)
 
 	t->path = dc_xstrdup(path);
 	t->part = dc_xasprintf("%s.part", path);
+	if ((t->fd = open(t->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) < 0) {
+		dc_err_errno("%s", path);
+		destroy(t);
+		return NULL;
+	}
 	if (!(t->a = archive_write_new())) {
 		dc_err_set("%s: out of memory", path);
 		destroy(t);
 		return NULL;
 	}
-	archive_write_set_format_ustar(t->a);
-	if (archive_write_open_filename(t->a, t->part) != ARCHIVE_OK) {
+	archive_write_set_format_pax_restricted(t->a);
+	archive_write_set_bytes_per_block(t->a, WRITE_BYTES);
+	archive_write_set_bytes_in_last_block(t->a, RECORD);
+	if (archive_write_open_fd(t->a, t->fd) != ARCHIVE_OK) {
 		complain(t, NULL);
 		destroy(t);
 		return NULL;
@@ -88,17 +101,46 @@ dc_tarout_drop(struct dc_tarout *t)
 	destroy(t);
 }
 
+/* Write what is left. 0, or -1 with a message. */
+static int
+end(struct dc_tarout *t)
+{
+	if (t->ended)
+		return 0;
+	t->ended = 1;
+	if (archive_write_close(t->a) != ARCHIVE_OK)
+		return t->failed ? -1 : complain(t, NULL);
+	return t->failed ? dc_err_set("%s: an entry could not be written", t->path) : 0;
+}
+
+int
+dc_tarout_sync(struct dc_tarout *t, uint64_t *bytes)
+{
+	struct stat st;
+
+	DC_TRY(end(t));
+	if (fsync(t->fd) < 0 || fstat(t->fd, &st) < 0) {
+		t->failed = 1;
+		return dc_err_errno("%s", t->part);
+	}
+	*bytes = (uint64_t)st.st_size;
+	return 0;
+}
+
 int
 dc_tarout_close(struct dc_tarout *t)
 {
-	int r = 0;
+	int r, fd;
 
 	if (!t)
 		return 0;
-	if (archive_write_close(t->a) != ARCHIVE_OK)
-		r = t->failed ? -1 : complain(t, NULL);
+	r = end(t);
+	fd = t->fd;
+	t->fd = -1;
+	if (close(fd) < 0 && !r)
+		r = dc_err_errno("%s", t->part);
 	if (!r && t->failed)
-		r = dc_err_set("%s: an entry could not be written", t->path);
+		r = -1;
 	if (!r && rename(t->part, t->path) < 0)
 		r = dc_err_errno("%s", t->path);
 	if (r)
