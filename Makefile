@@ -31,6 +31,9 @@ TOOLS    = $(sort $(patsubst tools/%.c,%,$(wildcard tools/dc-*.c)))
 UNIT     = $(sort $(patsubst tests/%.c,%,$(wildcard tests/test_*.c)))
 # the numeric rooms once more with dc_real = double: gradients against central differences
 UNIT64   = $(sort $(patsubst tests/%.c,%,$(wildcard tests/test64_*.c)))
+# harnesses over any bytes: run by libFuzzer (make fuzz), or over the files of tests/fuzz/corpus (make check)
+FUZZ     = $(sort $(patsubst tests/fuzz/%.c,%,$(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))))
+FUZZ_MAIN = $(B)/tests/fuzz/replay.o
 BENCH    = $(sort $(patsubst tests/bench/%.c,bench_%,$(wildcard tests/bench/*.c)))
 SHELLS   = $(sort $(wildcard tests/*.t))
 LIB      = $(B)/libdc.a
@@ -38,7 +41,7 @@ LIB64    = $(B)/libdc64.a
 
 all: $(TOOLS:%=$(B)/%)   ## build the tools into build/ (V=1 shows the commands)
 
-tests-build: $(UNIT:%=$(B)/%) $(UNIT64:%=$(B)/%)
+tests-build: $(UNIT:%=$(B)/%) $(UNIT64:%=$(B)/%) $(FUZZ:%=$(B)/fuzz_%)
 
 $(LIB): $(LIBSRC:%.c=$(B)/%.o)
 	@rm -f $@
@@ -55,6 +58,9 @@ $(B)/test_%: $(B)/tests/test_%.o $(LIB)
 	$(call quiet,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/bench_%: $(B)/tests/bench/%.o $(LIB)
+	$(call quiet,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/fuzz_%: $(B)/tests/fuzz/%.o $(FUZZ_MAIN) $(LIB)
 	$(call quiet,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/test64_%: $(B)/f64/tests/test64_%.o $(LIB64)
@@ -118,15 +124,22 @@ asan:   ## every test under the address and undefined-behaviour sanitizers
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 ASAN_OPTIONS=detect_leaks=0:abort_on_error=0 \
 	    $(MAKE) B=build/asan MARCH= CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' prove
 
+# FUZZ= for some of them, FUZZ_SECONDS= for each; what they find lies in build/fuzz/findings
+FUZZ_CFLAGS = -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DDC_LIBFUZZER
+fuzz:   ## every parser of foreign bytes under libFuzzer and the sanitizers (clang), a minute each: one table
+	@$(MAKE) -s -j$(JOBS) B=build/fuzz CC=clang MARCH= CFLAGS='$(FUZZ_CFLAGS)' WARN='$(WARN) -Wno-pass-failed' \
+	    LDFLAGS=-fsanitize=fuzzer FUZZ_MAIN= $(FUZZ:%=build/fuzz/fuzz_%)
+	@FUZZ_SECONDS='$(FUZZ_SECONDS)' sh tests/fuzz/run.sh build/fuzz $(FUZZ)
+
 lint: deps   ## man pages, shell, and C by two compilers and cppcheck
 	mandoc -T lint -W warning man/*.[157]
 	shellcheck -S warning $(wildcard pipelines/*.sh pipelines/examples/*.sh) .ci/run
-	shellcheck -s sh -S warning -x -P tests tests/*.t tests/lib.sh tests/parity/run.sh tests/bench/*.sh
+	shellcheck -s sh -S warning -x -P tests tests/*.t tests/lib.sh tests/parity/run.sh tests/bench/*.sh tests/fuzz/run.sh
 	$(MAKE) -s -j$(JOBS) B=build/lint-gcc CC=gcc WARN='$(WARN) -Werror' all tests-build
 	$(MAKE) -s -j$(JOBS) B=build/lint-clang CC=clang CFLAGS='-O1 $(MARCH)' WARN='$(WARN) -Werror -Wno-pass-failed' lint-objects
 	cppcheck -q --error-exitcode=1 --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem \
 	    --suppress=internalAstError -Icommon -I. -D_GNU_SOURCE -DDC_VERSION='"x"' -DDC_CFLAGS='"x"' -DDC_PREFIX='"x"' -j$(JOBS) common tools
-	! grep -nE '[[:blank:]]+$$' $(LIBSRC) tools/*.c tests/*.[ch] tests/*.t tests/parity/* pipelines/*.sh man/* Makefile
+	! grep -nE '[[:blank:]]+$$' $(LIBSRC) tools/*.c tests/*.[ch] tests/fuzz/*.[ch] tests/*.t tests/parity/* pipelines/*.sh man/* Makefile
 lint-objects: $(LIBSRC:%.c=$(B)/%.o) $(TOOLS:%=$(B)/tools/%.o)
 
 # Below PREFIX/share/dc is what pipelines/ is here; dcstream.py, the stream in Python, lies with the examples that import it.
@@ -154,4 +167,5 @@ clean:   ## remove what was built
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:
-.PHONY: all tests-build deps demo ablation check prove parity bench bench-peers check-long asan lint lint-objects install install-files help clean FORCE
+FUZZ_SECONDS ?= 60
+.PHONY: all tests-build deps demo ablation check prove parity bench bench-peers check-long asan fuzz lint lint-objects install install-files help clean FORCE

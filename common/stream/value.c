@@ -21,9 +21,10 @@ is_key(const msgpack_object *o, const char *key)
 {
 	size_t n = strlen(key);
 
+	/* (msgpack-c has no pointer for an empty one) */
 	if (o->type == MSGPACK_OBJECT_STR)
-		return o->via.str.size == n && !memcmp(o->via.str.ptr, key, n);
-	return o->type == MSGPACK_OBJECT_BIN && o->via.bin.size == n && !memcmp(o->via.bin.ptr, key, n);
+		return o->via.str.size == n && (!n || !memcmp(o->via.str.ptr, key, n));
+	return o->type == MSGPACK_OBJECT_BIN && o->via.bin.size == n && (!n || !memcmp(o->via.bin.ptr, key, n));
 }
 
 static const msgpack_object *

@@ -90,7 +90,11 @@ read_packed(const char *path, char **out, size_t *n)
 		archive_read_free(a);
 		return dc_err_errno("%s", path);
 	}
-	archive_read_support_filter_all(a);
+	/* what libarchive unpacks itself; for other kinds it would start a program */
+	archive_read_support_filter_gzip(a);
+	archive_read_support_filter_bzip2(a);
+	archive_read_support_filter_xz(a);
+	archive_read_support_filter_zstd(a);
 	archive_read_support_format_raw(a);
 	r = archive_read_open_FILE(a, fp) == ARCHIVE_OK ? read_entry(a, out, n) : dc_err_set("%s", archive_error_string(a));
 	if (r < 0)
