@@ -24,7 +24,7 @@ enum { PART_BYTES = 256 << 20 /* of images in a part, where it has more than one
 static struct {
 	int64_t batch, epochs, steps, shuffle, seed, rank, world, skip, jobs, max_pixels;
 	const char *caption, *captions, *image, *tail, *rejects;
-	int count, exif, keep_encoded, strict, verbose;
+	int count, exif, keep_encoded, name_shards, strict, verbose;
 } o = { .batch = 64, .epochs = 1, .world = 1, .max_pixels = 25000000, .caption = "txt", .captions = "draw",
 	.image = "jpg,jpeg,png,webp", .tail = "carry" };
 
@@ -41,6 +41,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_STR("image", 0, &o.image, "EXT,...", "extensions of images"),
 	DC_OPT_FLAG("exif", 0, &o.exif, "turn images upright, as their EXIF orientation says"),
 	DC_OPT_FLAG("keep-encoded", 'k', &o.keep_encoded, "send the images as they are; dc-augment decodes them"),
+	DC_OPT_FLAG("name-shards", 0, &o.name_shards, "send the base names of the samples' shards too"),
 	DC_OPT_INT("max-pixels", 0, &o.max_pixels, 1, 300000000, "N", "refuse larger images, before decoding"),
 	DC_OPT_INT("rank", 0, &o.rank, 0, 1 << 20, "N", "this process among --world: takes the slots i with i mod world = rank"),
 	DC_OPT_INT("world", 0, &o.world, 1, 1 << 20, "N", "processes that share the batches"),
@@ -238,6 +239,14 @@ put_names(struct run *r, struct item *const *v, size_t n)
 	dc_put_array(&r->body, "key", n);
 	for (size_t i = 0; i < n; i++)
 		dc_put_str(&r->body, NULL, v[i]->sample->key);
+	if (!o.name_shards)
+		return;
+	dc_put_array(&r->body, "shard", n);
+	for (size_t i = 0; i < n; i++) {
+		char *name = dc_utf8(r->shards.base[v[i]->sample->shard]);
+		dc_put_str(&r->body, NULL, name);
+		free(name);
+	}
 }
 
 /* Labels are in all parts of a batch or in none. */
