@@ -53,7 +53,7 @@ $(if $(filter 0,$(.SHELLSTATUS)),,$(error TEST=$(TEST): see above))
 $(if $(test_list),,$(error TEST=$(TEST): no shards))
 $(if $(NOT_YET),$(info # The shards are not there yet; the directories of the runs will have other hashes.))
 # a run is scored again where the test set is another, and not trained
-test_hash := $(shell echo '$(test_list) $(score_options)' | sha256sum | head -c 6)
+test_hash := $(shell { echo '$(test_list) $(score_options)'; cat /dev/null $(if $(NAMES),'$(NAMES)') $(if $(PROMPTS),'$(PROMPTS)') 2>/dev/null; } | sha256sum | head -c 6)
 endif
 
 # $(call rules,METHOD,SEED,NAME,OPTIONS)

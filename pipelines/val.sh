@@ -1,22 +1,36 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Score the checkpoints of a run, one row each; train.sh --val has this beside its ring. man train.sh has the whole story.
-#
-#	val.sh --run RUN --val SHARDS [--every N] [--keep N] [--keep-every N]
-#	                                                       RUN/val.tsv: a row for every N-th step, and for the newest
-#	val.sh --model DIR --val SHARDS                         the same row of one model, on standard output
-#	val.sh --check --val SHARDS                             only look whether the shards, names and prompts go together
-#	--batch N              samples of a batch, for the pairs seen [as RUN/run.json says]
-#	--caption WHERE        where captions are, as for train.sh [txt]
-#	--names FILE           zero-shot, not recall: the names of the classes; labels from .cls
-#	--prompts FILE         and the prompts, equally many for each class [templates with the names]
-#	--follow               go on until standard input ends; a line "end" there: score the newest too; "stop": leave at once
+# Score the checkpoints of a run, one row each; train.sh --val has this beside its ring. man val.sh has more.
 set -u -o pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
 me=val.sh
+usage() {
+	cat <<-'END'
+	usage: val.sh --run RUN --val SHARDS [options]
+	       val.sh --model MODEL --val SHARDS [options]
+	       val.sh --check --val SHARDS [options]
+	Score checkpoints of a run: RUN/val.tsv gets a row for every N-th step and for the newest. Or print the row of one
+	model; or only look whether shards, names and prompts go together.
+
+	      --run RUN        whose checkpoints
+	      --model MODEL    a model directory or a run: its row on standard output
+	      --check          only look, and say what is wrong
+	      --val SHARDS     what they are scored on (several: repeat)
+	      --every N        steps between checkpoints that get a row [0: only the newest]
+	      --keep N         remove other checkpoints than the newest N, the best, and those that wait for their row
+	      --keep-every N   but never those of every N-th step
+	      --batch N        samples of a batch, for the pairs seen [as RUN/run.json says]
+	      --caption WHERE  where captions are, as for train.sh [txt]
+	      --names FILE     zero-shot, not recall: the names of the classes; labels from .cls
+	      --prompts FILE   and the prompts, equally many a class [templates with the names]
+	      --follow         go on until standard input ends; a line "end" there: score the newest too; "stop": leave at once
+	  -h, --help           print this and exit
+	      --version        print the version and exit
+	END
+}
 die() { echo "$me: $*" >&2; exit 1; }
-usage() { echo 'usage: val.sh --run RUN | --model DIR | --check  --val SHARDS [options]'; echo; sed -n '5,14s/^#\t//p' "${BASH_SOURCE[0]}"; }
+die_usage() { echo "$me: $*" >&2; echo "Try '$me --help'." >&2; exit 2; }
 
 shards=() caption='' run='' model='' every=0 keep='' keep_every=0 names='' prompts='' follow='' batch='' check=''
 while [ $# -gt 0 ]; do
@@ -25,14 +39,17 @@ while [ $# -gt 0 ]; do
 	--version) exec dc-recall --version ;;
 	--follow | --check) printf -v "${1#--}" 1; shift; continue ;;
 	--run | --model | --every | --batch | --keep | --keep-every | --caption | --names | --prompts | --val) ;;
-	*) echo "$me: unknown option $1" >&2; exit 2 ;;
+	*) die_usage "unknown option $1" ;;
 	esac
-	[ $# -gt 1 ] || { echo "$me: $1 needs a value" >&2; exit 2; }
+	[ $# -gt 1 ] || die_usage "$1 needs a value"
 	name=${1#--}
 	if [ "$1" = --val ]; then shards+=("$2"); else printf -v "${name//-/_}" %s "$2"; fi
 	shift 2
 done
-if [ ${#shards[@]} -eq 0 ] || [ -z "$run$model$check" ] || [[ ! $every$keep$keep_every =~ ^[0-9]+$ ]]; then usage >&2; exit 2; fi
+[ -n "$run$model$check" ] || { usage >&2; exit 2; }
+[ ${#shards[@]} -gt 0 ] || die_usage "--val SHARDS is needed"
+for name in every keep keep_every batch; do [[ ${!name} =~ ^[0-9]*$ ]] || die_usage "--${name//_/-} ${!name}: must be a whole number"; done
+every=${every:-0} keep_every=${keep_every:-0}
 source=()
 [ -n "$batch" ] || batch=$(sed -n 's/^"batch": "\([0-9]*\)".*/\1/p' "${run:-$model}/run.json" 2>/dev/null)
 batch=${batch:-1}

@@ -37,7 +37,7 @@ for p in $pages; do
 done
 
 lost_references() { # .Xr to pages of ours that are not there
-	sed -n 's/^\.Xr //p' "$man"/*.[157] | tr -s ' ,' '\n\n' | awk '/^(dc-|declip$|.*\.sh$)/ { name = $0; getline; print name "." $0 }' |
+	sed -n 's/^\.Xr //p' "$man"/*.[157] | tr -s ' ,' '\n\n' | awk '/^(dc-|declip$|.*\.(sh|mk)$)/ { name = $0; getline; print name "." $0 }' |
 	    sort -u | while read -r p; do [ -f "$man/$p" ] || echo "no page $p" >&2; done
 	grep -q . err && return 1
 	return 0
@@ -51,7 +51,7 @@ documented() { # the long options of a page's .It lines
 shown() { sed -n 's/^  \(-[a-zA-Z0-9],\|   \)\{0,1\} *--\([a-z][a-z0-9-]*\).*/\2/p' "$1" | sort -u; }
 letters_shown() { sed -n 's/^  -\([a-zA-Z0-9]\), --.*/\1/p' "$1" | sort -u; }
 letters_documented() { sed -n 's/^\.It Fl \([a-zA-Z0-9]\)\( .*\)\{0,1\}$/\1/p' "$1" | sort -u; }
-for t in $tools train.sh score.sh classify.sh search.sh plot.sh report.sh top.sh demo.sh; do
+for t in $tools train.sh val.sh score.sh classify.sh search.sh plot.sh report.sh top.sh demo.sh; do
 	run 0 "$t --help" "$t" --help
 	[ -s out ] && [ ! -s err ] && head -n 1 out | grep -q "^usage: $t "; ok $? 'on standard output, from "usage:"'
 	cp out help.txt
@@ -74,7 +74,7 @@ for s in "$top"/pipelines/*.sh; do
 	run 2 "$t: an option it does not have" "$t" --no-such-option
 	[ ! -s out ] && [ -s err ]; ok $? 'is refused'
 done
-for p in $(cd "$man" && ls ./*.sh.1); do check "$p is about a script" test -f "$top/pipelines/${p%.1}"; done
+for p in $(cd "$man" && ls ./*.sh.1 ./*.mk.1); do check "$p is about a script" test -f "$top/pipelines/${p%.1}"; done
 
 # --- examples ---
 # What the examples find around them: shards, a run that was trained a little, a vocabulary, and a curl that has no network.
@@ -85,6 +85,7 @@ cat >tiny.json <<'END'
  "text_cfg": {"context_length": 32, "width": 64, "heads": 1, "layers": 1}}
 END
 mkdir bin folder
+ln -s "$top/pipelines" .
 PYTHON=$(need_python >/dev/null && echo "$PYTHON")
 [ -z "$PYTHON" ] || ln -s "$(command -v "$PYTHON")" bin/python3
 cat >bin/curl <<'END'
