@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/reader.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +26,7 @@ static uint64_t
 keep(void *arg, const char *ext)
 {
 	const struct dc_reader *r = arg;
-	int skipped = r->place && r->usable < r->n_place && r->place[r->usable] < r->before;
+	int skipped = r->place && r->epoch == r->place_epoch && r->usable < r->n_place && r->place[r->usable] < r->before;
 
 	return dc_sources_keep(r->sources, ext, r->images && !skipped);
 }
@@ -121,6 +123,94 @@ dc_reader_next(struct dc_reader *r, struct dc_sample **out)
 	return (*out = dc_shuffle_drain(&r->buffer)) ? DC_READER_SAMPLE : DC_READER_END;
 }
 
+int
+dc_reader_count_aloud(struct dc_reader *r, int64_t *n)
+{
+	struct dc_sample *s;
+	int ret;
+
+	r->images = 0;
+	r->shuffle = 0;
+	dc_reader_begin(r, 0);
+	while ((ret = dc_reader_next(r, &s)) == DC_READER_SAMPLE) {
+		dc_sample_free(s);
+		free(s);
+	}
+	*n = (int64_t)r->usable;
+	return ret == DC_READER_END && !r->usable ? dc_reader_none(r, NULL) : ret;
+}
+
+static void
+quiet_refuse(void *arg, const struct dc_sample *s, enum dc_reject why, const char *text)
+{
+	(void)arg, (void)s, (void)why, (void)text;
+}
+
+static void quiet_damage(void *arg, const char *text) { (void)arg, (void)text; }
+
+int
+dc_reader_count(const struct dc_reader *r, int64_t *n)
+{
+	struct dc_reader count = *r;
+	int ret;
+
+	count.refuse = quiet_refuse;
+	count.damage = quiet_damage;
+	ret = dc_reader_count_aloud(&count, n);
+	dc_reader_free(&count);
+	return ret;
+}
+
+void
+dc_reader_pass_over(struct dc_reader *r, int64_t epoch, int64_t n, int64_t before)
+{
+	free(r->place);
+	r->place = dc_xcalloc((size_t)n, sizeof *r->place);
+	dc_plan_places(r->seed, (uint64_t)epoch, (size_t)n, r->shuffle, r->place);
+	r->n_place = (uint64_t)n;
+	r->before = (uint64_t)before;
+	r->place_epoch = epoch;
+}
+
+/* ".jpg .txt", or "none" */
+static void
+list_extensions(const struct dc_reader *r, char *list, size_t size)
+{
+	*list = 0;
+	for (size_t i = 0; i < r->n_extensions; i++)
+		snprintf(list + strlen(list), size - strlen(list), " .%.20s", r->extension[i]);
+	if (!*list)
+		snprintf(list, size, " none");
+}
+
+static void
+list_sources(const struct dc_sources *s, char *images, char *captions, size_t size)
+{
+	*images = *captions = 0;
+	for (size_t i = 0; i < s->n_images; i++)
+		snprintf(images + strlen(images), size - strlen(images), "%s%s", i ? "," : "", s->image[i]);
+	for (size_t i = 0; i < s->n_captions; i++)
+		snprintf(captions + strlen(captions), size - strlen(captions), "%s%s%s", i ? "," : "",
+		    s->caption[i].json_key ? "json:" : "", s->caption[i].json_key ? s->caption[i].json_key : s->caption[i].ext);
+}
+
+int
+dc_reader_none(const struct dc_reader *r, const char *name)
+{
+	char list[1024], where[32], images[256], captions[256];
+
+	list_extensions(r, list, sizeof list);
+	list_sources(r->sources, images, captions, sizeof images);
+	snprintf(where, sizeof where, "%zu shards", r->shards->n);
+	if (!name)
+		name = r->shards->n == 1 ? r->shards->path[0] : where;
+	if (r->sources->no_captions)
+		return dc_err_set("no usable sample in %s: %" PRIu64 " read; extensions seen:%s; looked for images in %s and no captions"
+		    " (--image)", name, r->in, list, images);
+	return dc_err_set("no usable sample in %s: %" PRIu64 " read; extensions seen:%s; looked for images in %s and captions in %s"
+	    " (--image, --caption; --caption none: images alone)", name, r->in, list, images, captions);
+}
+
 size_t
 dc_reader_left(const struct dc_reader *r)
 {
@@ -145,6 +235,8 @@ dc_reader_free(struct dc_reader *r)
 	r->n_extensions = 0;
 	free(r->order);
 	free(r->told);
+	free(r->place);
+	r->place = NULL;
 	r->order = NULL;
 	r->told = NULL;
 }

@@ -33,8 +33,8 @@ struct dc_reader {
 	int strict;            /* damage is DC_READER_FAIL */
 	int images;            /* keep the image bytes */
 	int watch;             /* see dc_tar_opts */
-	const uint64_t *place; /* of this epoch (dc_plan_places), or NULL; images placed below `before` are passed over */
-	uint64_t n_place, before;
+	uint64_t *place;       /* of an epoch (dc_plan_places), or NULL; images placed below `before` are passed over */
+	uint64_t n_place, before; int64_t place_epoch; /* set by dc_reader_pass_over */
 	void (*refuse)(void *arg, const struct dc_sample *s, enum dc_reject why, const char *text);
 	void (*damage)(void *arg, const char *text); /* "train-000.tar: damaged at byte ...": once for each shard */
 	void *arg;
@@ -57,6 +57,15 @@ struct dc_reader {
 void dc_reader_begin(struct dc_reader *r, int64_t epoch);
 /* The epoch's next sample (free with dc_sample_free and free), in order of place. DC_READER_*. */
 int dc_reader_next(struct dc_reader *r, struct dc_sample **s) DC_MUST_USE;
+/* The usable samples of an epoch, from the tars alone: a pass of its own by a reader of the same settings, which leaves r
+ * as it is and tells nobody of refusals and damage. DC_READER_END, _FAIL (also if there is none) or _GONE. */
+int dc_reader_count(const struct dc_reader *r, int64_t *n) DC_MUST_USE;
+/* The same with r itself: what is refused and damaged is told. */
+int dc_reader_count_aloud(struct dc_reader *r, int64_t *n) DC_MUST_USE;
+/* The images of this epoch's first `before` places, of n, will not be asked for: they need not be read. */
+void dc_reader_pass_over(struct dc_reader *r, int64_t epoch, int64_t n, int64_t before);
+/* Say why an epoch has no usable sample; always DC_READER_FAIL. `name`: of the shards, as they were asked for. */
+int dc_reader_none(const struct dc_reader *r, const char *name);
 /* Samples in the buffer. */
 size_t dc_reader_left(const struct dc_reader *r);
 void dc_reader_free(struct dc_reader *r);
