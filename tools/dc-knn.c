@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* dc-knn: features -> nearest neighbours: their vote for a class, a list, a contact sheet. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/opts.h"
 #include "data/imgwrite.h"
@@ -16,6 +14,7 @@
 #include "score/prompts.h"
 #include "score/rank.h"
 #include "score/set.h"
+#include "stream/each.h"
 
 enum { KS_MAX = 32 };
 struct ks { int64_t k[KS_MAX]; int n; };
@@ -279,36 +278,21 @@ print_list(const struct knn *s)
 
 /* --- the vote --- */
 
-static int
-rising(const void *a, const void *b)
-{
-	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 static int64_t
 class_of(const struct knn *s, int64_t label)
 {
-	const int64_t *at = bsearch(&label, s->class_label, (size_t)s->K, sizeof label, rising);
+	const int64_t k = dc_class_of(s->class_label, s->K, label);
 
-	if (at)
-		return at - s->class_label;
-	dc_die("%s: label %lld does not occur in %s", s->query->name, (long long)label, s->base.name);
+	if (k < 0)
+		dc_die("%s: label %lld does not occur in %s", s->query->name, (long long)label, s->base.name);
+	return k;
 }
 
 /* Labels may be any numbers; the classes are those of base. From here on labels are numbers of classes. */
 static void
 find_classes(struct knn *s)
 {
-	const int64_t N = s->base.x.n;
-
-	s->class_label = dc_xcalloc((size_t)N, sizeof *s->class_label);
-	memcpy(s->class_label, s->base.label.p, (size_t)N * sizeof *s->class_label);
-	qsort(s->class_label, (size_t)N, sizeof *s->class_label, rising);
-	for (int64_t i = 0; i < N; i++)
-		if (i == 0 || s->class_label[i] != s->class_label[i - 1])
-			s->class_label[s->K++] = s->class_label[i];
+	s->K = dc_set_classes(&s->base, &s->class_label);
 	if (s->K < 2)
 		dc_die("%s: all labels are %lld: a vote needs two classes", s->base.name, (long long)s->class_label[0]);
 }
@@ -358,25 +342,9 @@ print_votes(struct knn *s)
 /* --- the sheet --- */
 
 static int
-read_images(struct dc_wanted *a)
+take_pictures(void *wanted, struct dc_frame *f)
 {
-	struct dc_in *in = dc_xmalloc(sizeof *in);
-	struct dc_frame f = { 0 };
-	int fd = open(o.images, O_RDONLY | O_CLOEXEC), r, status;
-
-	if (fd < 0)
-		dc_die_errno("%s", o.images);
-	dc_in_init(in, fd, o.images);
-	while ((r = dc_frame_read(in, &f)) == DC_FRAME && !in->ended)
-		if (dc_wanted_frame(a, &f) < 0) {
-			r = DC_FAIL;
-			break;
-		}
-	status = dc_io_status(in, r);
-	close(fd);
-	dc_frame_free(&f);
-	free(in);
-	return status;
+	return dc_wanted_frame(wanted, f);
 }
 
 static int
@@ -390,7 +358,7 @@ show(struct knn *s)
 	if (!s->base.id.n && !s->query->id.n)
 		dc_die("--show: the features have no ids to find their pictures by");
 	dc_nearest_want(&n, &s->pictures);
-	if ((status = read_images(&s->pictures)) != DC_EXIT_OK)
+	if ((status = dc_stream_each(o.images, NULL, take_pictures, &s->pictures)) != DC_EXIT_OK)
 		return status;
 	if (!s->pictures.come)
 		dc_die("%s: none of the images there has an id that the features have: give it the shards they were made of", o.images);

@@ -5,6 +5,7 @@
 
 #include "base/opts.h"
 #include "store/columns.h"
+#include "stream/each.h"
 
 static struct opts { const char *from; int normalize, verbose; } o;
 
@@ -24,23 +25,21 @@ say(const struct dc_columns *c, const char *dir, double start)
 }
 
 static int
+take(void *columns, struct dc_frame *f)
+{
+	return dc_columns_take(columns, f);
+}
+
+static int
 write_dir(const char *dir)
 {
-	static struct dc_in in;
-	struct dc_frame f = { 0 };
 	const double start = dc_seconds();
 	struct dc_columns *c = dc_columns_create(dir, o.normalize);
-	int r, status;
+	int status;
 
 	if (!c)
 		dc_die("%s", dc_err());
-	dc_in_init(&in, STDIN_FILENO, "<stdin>");
-	while ((r = dc_frame_read(&in, &f)) == DC_FRAME && !in.ended)
-		if (!strcmp(f.kind, "features") && dc_columns_take(c, &f) < 0) {
-			r = DC_FAIL;
-			break;
-		}
-	status = dc_io_status(&in, r);
+	status = dc_stream_each("-", "features", take, c);
 	if (status == DC_EXIT_OK && dc_columns_finish(c) < 0) {
 		dc_warn("%s: %s", dir, dc_err());
 		status = DC_EXIT_FAIL;
@@ -48,7 +47,6 @@ write_dir(const char *dir)
 	if (status == DC_EXIT_OK)
 		say(c, dir, start);
 	dc_columns_free(c);
-	dc_frame_free(&f);
 	return status;
 }
 

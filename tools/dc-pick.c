@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* dc-pick: features streams -> one stream of their rows, all or picked ones. */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/opts.h"
 #include "score/pick.h"
+#include "stream/each.h"
 
 static struct { const char *rows; int verbose; } o;
 
@@ -17,27 +17,9 @@ static const struct dc_opt options[] = {
 };
 
 static int
-read_stream(struct dc_pick *p, const char *path)
+take(void *pick, struct dc_frame *f)
 {
-	const int from_stdin = !strcmp(path, "-");
-	struct dc_in *in = dc_xmalloc(sizeof *in);
-	struct dc_frame f = { 0 };
-	int fd = from_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC), r, status;
-
-	if (fd < 0)
-		dc_die_errno("%s", path);
-	dc_in_init(in, fd, from_stdin ? "<stdin>" : path);
-	while ((r = dc_frame_read(in, &f)) == DC_FRAME && !in->ended)
-		if (!strcmp(f.kind, "features") && dc_pick_take(p, &f) < 0) {
-			r = DC_FAIL;
-			break;
-		}
-	status = dc_io_status(in, r);
-	if (!from_stdin)
-		close(fd);
-	dc_frame_free(&f);
-	free(in);
-	return status;
+	return dc_pick_take(pick, f);
 }
 
 /* The numbers in --rows, or all. */
@@ -123,7 +105,7 @@ main(int argc, char **argv)
 	if (first == argc)
 		dc_die_usage("no stream given");
 	for (int i = first; i < argc && status == DC_EXIT_OK; i++)
-		status = read_stream(&p, argv[i]);
+		status = dc_stream_each(argv[i], "features", take, &p);
 	if (status == DC_EXIT_OK) {
 		if (!p.n_frames)
 			dc_die("%s: no features among the frames", argv[first]);

@@ -14,6 +14,7 @@
 #include "score/prompts.h"
 #include "score/set.h"
 #include "score/sweep.h"
+#include "score/table.h"
 #include "store/safetensors.h"
 
 static struct opts {
@@ -133,14 +134,6 @@ read_sets(struct probe *s)
 
 /* --- classes --- */
 
-static int
-rising(const void *a, const void *b)
-{
-	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 static void
 name_classes(struct probe *s)
 {
@@ -157,10 +150,8 @@ static void
 classes_of(struct probe *s, const struct dc_set *x, int64_t *y)
 {
 	for (int64_t i = 0; i < x->x.n; i++) {
-		const int64_t *at = bsearch(&x->label.p[i], s->label, (size_t)s->K, sizeof *s->label, rising);
-		if (at)
-			y[i] = at - s->label;
-		else
+		y[i] = dc_class_of(s->label, s->K, x->label.p[i]);
+		if (y[i] < 0)
 			dc_die("%s: label %lld does not occur in %s", x->name, (long long)x->label.p[i], o.train);
 	}
 }
@@ -171,12 +162,7 @@ find_classes(struct probe *s)
 {
 	const int64_t N = s->train.x.n;
 
-	s->label = dc_xcalloc(N, sizeof *s->label);
-	memcpy(s->label, s->train.label.p, N * sizeof *s->label);
-	qsort(s->label, (size_t)N, sizeof *s->label, rising);
-	for (int64_t i = 0; i < N; i++)
-		if (i == 0 || s->label[i] != s->label[i - 1])
-			s->label[s->K++] = s->label[i];
+	s->K = dc_set_classes(&s->train, &s->label);
 	if (s->K < 2)
 		dc_die("%s: all labels are %lld: a classifier needs two classes", o.train, (long long)s->label[0]);
 	if (s->K * (s->train.x.D + 1) > INT_MAX - 64)
@@ -332,26 +318,6 @@ save(const struct probe *s)
 /* --- printing --- */
 
 static void
-print_share(const char *what, const char *name, const struct dc_share *r)
-{
-	if (o.tsv)
-		printf("%s\t%.6f\t%.6f\t%.6f\t%.2f\t%lld\n", name, r->value, r->se, r->chance, r->z, (long long)r->n);
-	else
-		printf("%-16s %7.2f %% %9.2f %9.2f %9.1f\n", what, 100 * r->value, 100 * r->se, 100 * r->chance, r->z);
-}
-
-static void
-print_classes(const struct probe *s, const struct dc_class *c)
-{
-	printf(o.tsv ? "\nclass\timages\tright\tgiven\n" : "\n%-24s %8s %9s %8s\n", "class", "images", "right", "given");
-	for (int64_t k = 0; k < s->K; k++) {
-		const double p = c[k].n ? c[k].hits / (double)c[k].n : NAN;
-		printf(o.tsv ? "%s\t%lld\t%.6f\t%lld\n" : "%-24s %8lld %7.2f %% %8lld\n", s->name[k], (long long)c[k].n,
-		    o.tsv ? p : 100 * p, (long long)c[k].given);
-	}
-}
-
-static void
 print_lambda(const struct probe *s)
 {
 	const struct dc_sweep *w = &s->sweep;
@@ -371,28 +337,15 @@ print_lambda(const struct probe *s)
 static void
 print_all(const struct probe *s)
 {
-	struct dc_class *c = dc_accuracy_classes(&s->cases);
-	struct dc_share r;
-
-	if (o.tsv)
-		printf("name\tvalue\tstandard_error\tchance\tz\tn\n");
-	else
+	if (!o.tsv)
 		printf("%lld images to train on, %lld to test, %lld classes, %d columns\n", (long long)(s->n_train + s->n_val),
 		    (long long)s->test.x.n, (long long)s->K, s->train.x.D);
+	if (o.tsv)
+		dc_table_header(1);
 	print_lambda(s);
 	if (!o.tsv)
-		printf("%-16s %9s %9s %9s %9s\n", "", "", "std.err.", "chance", "z");
-	dc_accuracy_top(&r, &s->cases, 1);
-	print_share("top-1", "top-1", &r);
-	if (s->K > 5) {
-		dc_accuracy_top(&r, &s->cases, 5);
-		print_share("top-5", "top-5", &r);
-	}
-	dc_accuracy_mean(&r, c, s->K);
-	print_share("mean per class", "mean_per_class", &r);
-	if (o.per_class)
-		print_classes(s, c);
-	free(c);
+		dc_table_header(0);
+	dc_table_cases(&s->cases, (const char *const *)s->name, o.per_class, o.tsv);
 	if (dc_fshut(stdout, "<stdout>") < 0)
 		dc_die("%s", dc_err());
 }

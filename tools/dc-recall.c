@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* dc-recall: features -> how well images find their captions and captions their images. */
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "base/opts.h"
 #include "nn/blas.h"
 #include "score/recall.h"
+#include "stream/each.h"
 
 static struct opts { int64_t captions, folds; int tsv, verbose; } o = { .folds = 1 };
 
@@ -21,22 +19,9 @@ static const struct dc_opt options[] = {
 static const char *const direction[] = { "image -> text", "text -> image" }, *const brief[] = { "i2t", "t2i" };
 
 static int
-read_all(struct dc_pairs *p)
+take(void *pairs, struct dc_frame *f)
 {
-	struct dc_in *in = dc_xmalloc(sizeof *in);
-	struct dc_frame f = { 0 };
-	int r, status;
-
-	dc_in_init(in, STDIN_FILENO, "<stdin>");
-	while ((r = dc_frame_read(in, &f)) == DC_FRAME && !in->ended)
-		if (!strcmp(f.kind, "features") && dc_pairs_take(p, &f) < 0) {
-			r = DC_FAIL;
-			break;
-		}
-	status = dc_io_status(in, r);
-	dc_frame_free(&f);
-	free(in);
-	return status;
+	return dc_pairs_take(pairs, f);
 }
 
 static void
@@ -91,7 +76,7 @@ main(int argc, char **argv)
 	if (first < argc)
 		dc_die_usage("unexpected argument '%s': features come on standard input", argv[first]);
 	start = dc_seconds();
-	status = read_all(&p);
+	status = dc_stream_each("-", "features", take, &p);
 	if (status == DC_EXIT_OK) {
 		if (dc_pairs_arrange(&p, o.captions) < 0 || dc_recall_score(r, &p, o.folds) < 0)
 			dc_die("<stdin>: %s", dc_err());

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* dc-zeroshot: class names and templates -> prompts; features of prompts and of labelled images -> zero-shot accuracy. */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/opts.h"
 #include "nn/blas.h"
 #include "score/accuracy.h"
 #include "score/prompts.h"
 #include "score/rows.h"
+#include "score/table.h"
 #include "score/zeroshot.h"
+#include "stream/each.h"
 
 static struct opts {
 	const char *classes, *names, *templates, *given, *confusion;
@@ -113,8 +113,9 @@ write_prompts(struct zeroshot *s)
 /* --- reading --- */
 
 static int
-take_prompts(struct zeroshot *s, struct dc_frame *f)
+take_prompts(void *arg, struct dc_frame *f)
 {
+	struct zeroshot *s = arg;
 	const int64_t before = s->prompt.n;
 	int64_t n, k;
 
@@ -143,8 +144,9 @@ check_labels(const struct zeroshot *s, struct dc_frame *f, int64_t n)
 
 /* A frame's images, scored at once. Where it has no labels, none of its images has one. */
 static int
-take_images(struct zeroshot *s, struct dc_frame *f)
+take_images(void *arg, struct dc_frame *f)
 {
+	struct zeroshot *s = arg;
 	int64_t n;
 
 	s->image.n = s->label.n = 0;
@@ -169,25 +171,6 @@ take_images(struct zeroshot *s, struct dc_frame *f)
 		if (s->place[i].own)
 			dc_cases_add(&s->cases, &s->place[i], s->label.p[i], s->best[i]);
 	return 0;
-}
-
-static int
-read_stream(struct zeroshot *s, int fd, const char *name, int (*take)(struct zeroshot *, struct dc_frame *))
-{
-	struct dc_in *in = dc_xmalloc(sizeof *in);
-	struct dc_frame f = { 0 };
-	int r, status;
-
-	dc_in_init(in, fd, name);
-	while ((r = dc_frame_read(in, &f)) == DC_FRAME && !in->ended)
-		if (!strcmp(f.kind, "features") && take(s, &f) < 0) {
-			r = DC_FAIL;
-			break;
-		}
-	status = dc_io_status(in, r);
-	dc_frame_free(&f);
-	free(in);
-	return status;
 }
 
 /* --- classes --- */
@@ -249,12 +232,8 @@ make_classes(struct zeroshot *s)
 static int
 read_classes(struct zeroshot *s)
 {
-	int fd = open(o.classes, O_RDONLY | O_CLOEXEC), status;
+	int status = dc_stream_each(o.classes, "features", take_prompts, s);
 
-	if (fd < 0)
-		dc_die_errno("%s", o.classes);
-	status = read_stream(s, fd, o.classes, take_prompts);
-	close(fd);
 	if (status != DC_EXIT_OK)
 		return status;
 	if (s->prompt.n == 0)
@@ -267,50 +246,12 @@ read_classes(struct zeroshot *s)
 /* --- the table --- */
 
 static void
-print_share(const char *what, const char *name, const struct dc_share *r)
-{
-	if (o.tsv)
-		printf("%s\t%.6f\t%.6f\t%.6f\t%.2f\t%lld\n", name, r->value, r->se, r->chance, r->z, (long long)r->n);
-	else
-		printf("%-16s %7.2f %% %9.2f %9.2f %9.1f\n", what, 100 * r->value, 100 * r->se, 100 * r->chance, r->z);
-}
-
-static void
-print_classes(const struct zeroshot *s, const struct dc_class *c)
-{
-	char number[32];
-
-	printf(o.tsv ? "\nclass\timages\tright\tgiven\n" : "\n%-24s %8s %9s %8s\n", "class", "images", "right", "given");
-	for (int64_t k = 0; k < s->K; k++) {
-		const double p = c[k].n ? c[k].hits / (double)c[k].n : NAN;
-		snprintf(number, sizeof number, "%lld", (long long)k);
-		printf(o.tsv ? "%s\t%lld\t%.6f\t%lld\n" : "%-24s %8lld %7.2f %% %8lld\n", s->name.n ? s->name.line[k] : number,
-		    (long long)c[k].n, o.tsv ? p : 100 * p, (long long)c[k].given);
-	}
-}
-
-static void
 print_all(const struct zeroshot *s)
 {
-	struct dc_class *c = dc_accuracy_classes(&s->cases);
-	struct dc_share r;
-
-	if (o.tsv)
-		printf("name\tvalue\tstandard_error\tchance\tz\tn\n");
-	else
-		printf("%lld images, %lld classes, %lld prompts\n%-16s %9s %9s %9s %9s\n", (long long)s->cases.n,
-		    (long long)s->K, (long long)s->prompt.n, "", "", "std.err.", "chance", "z");
-	dc_accuracy_top(&r, &s->cases, 1);
-	print_share("top-1", "top-1", &r);
-	if (s->K > 5) {
-		dc_accuracy_top(&r, &s->cases, 5);
-		print_share("top-5", "top-5", &r);
-	}
-	dc_accuracy_mean(&r, c, s->K);
-	print_share("mean per class", "mean_per_class", &r);
-	if (o.per_class)
-		print_classes(s, c);
-	free(c);
+	if (!o.tsv)
+		printf("%lld images, %lld classes, %lld prompts\n", (long long)s->cases.n, (long long)s->K, (long long)s->prompt.n);
+	dc_table_header(o.tsv);
+	dc_table_cases(&s->cases, s->name.line, o.per_class, o.tsv);
 	if (dc_fshut(stdout, "<stdout>") < 0)
 		dc_die("%s", dc_err());
 }
@@ -321,7 +262,7 @@ score(struct zeroshot *s)
 	int status = read_classes(s);
 
 	if (status == DC_EXIT_OK)
-		status = read_stream(s, STDIN_FILENO, "<stdin>", take_images);
+		status = dc_stream_each("-", "features", take_images, s);
 	if (status != DC_EXIT_OK)
 		return status;
 	if (s->images == 0)

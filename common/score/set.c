@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "score/set.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "stream/each.h"
 
 /* --- a frame --- */
 
@@ -119,40 +119,25 @@ forget_keys(struct dc_set *s)
 	s->keys = 0;
 }
 
-static int
-read_stream(struct dc_set *s, int fd, const char *features)
-{
-	struct dc_in *in = dc_xmalloc(sizeof *in);
-	struct dc_frame f = { 0 };
-	int r, status;
+struct taking { struct dc_set *s; const char *features; };
 
-	dc_in_init(in, fd, s->name);
-	while ((r = dc_frame_read(in, &f)) == DC_FRAME && !in->ended)
-		if (!strcmp(f.kind, "features") && take(s, &f, features) < 0) {
-			r = DC_FAIL;
-			break;
-		}
-	status = dc_io_status(in, r);
-	dc_frame_free(&f);
-	free(in);
-	return status;
+static int
+take_frame(void *arg, struct dc_frame *f)
+{
+	const struct taking *t = arg;
+
+	return take(t->s, f, t->features);
 }
 
 int
 dc_set_read(struct dc_set *s, const char *path, const char *features)
 {
-	const int from_stdin = !strcmp(path, "-");
-	int fd = from_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC), status;
+	struct taking t = { s, features };
+	int status;
 
 	s->logit_scale = NAN;
-	s->name = from_stdin ? "<stdin>" : path;
-	if (fd < 0) {
-		dc_warn_errno("%s", path);
-		return DC_EXIT_FAIL;
-	}
-	status = read_stream(s, fd, features);
-	if (!from_stdin)
-		close(fd);
+	s->name = strcmp(path, "-") ? path : "<stdin>";
+	status = dc_stream_each(path, "features", take_frame, &t);
 	if (status == DC_EXIT_OK && s->x.n == 0) {
 		dc_warn("%s: no %s among the frames", s->name, features);
 		status = DC_EXIT_FAIL;
@@ -205,6 +190,39 @@ dc_set_keep_labelled(struct dc_set *s)
 	dc_set_keep(s, keep);
 	free(keep);
 	return n - s->x.n;
+}
+
+/* --- classes --- */
+
+static int
+rising(const void *a, const void *b)
+{
+	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+int64_t
+dc_set_classes(const struct dc_set *s, int64_t **label)
+{
+	const size_t n = (size_t)s->x.n;
+	int64_t *v = dc_xcalloc(n, sizeof *v), K = 0;
+
+	memcpy(v, s->label.p, n * sizeof *v);
+	qsort(v, n, sizeof *v, rising);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || v[i] != v[i - 1])
+			v[K++] = v[i];
+	*label = v;
+	return K;
+}
+
+int64_t
+dc_class_of(const int64_t *label, int64_t K, int64_t x)
+{
+	const int64_t *at = bsearch(&x, label, (size_t)K, sizeof x, rising);
+
+	return at ? at - label : -1;
 }
 
 void

@@ -31,6 +31,10 @@ int dc_set_read(struct dc_set *s, const char *path, const char *features);
 void dc_set_keep(struct dc_set *s, const char *keep);
 /* Keep the rows with a label. Returns how many were left out. */
 int64_t dc_set_keep_labelled(struct dc_set *s);
+/* Labels may be any numbers. The different ones, rising, in *label, to be freed; returns their number K. */
+int64_t dc_set_classes(const struct dc_set *s, int64_t **label);
+/* The class in [0,K) of a label; -1 if it is none of them. */
+int64_t dc_class_of(const int64_t *label, int64_t K, int64_t x);
 void dc_set_free(struct dc_set *s);
 
 #endif
