@@ -2,6 +2,7 @@
 /* The ResNet in double: every layer against a naive one, every gradient against central differences. */
 #include "nn/conv.h"
 #include "nn/resnet.h"
+#include "nn/winograd.h"
 #include "tests/nn_checks.h"
 
 static struct dc_arena arena;
@@ -71,52 +72,59 @@ check_gradient(const char *name, dc_real *x, const dc_real *dg, size_t n, size_t
 
 enum { N = 2, H = 5, W = 6, I = 3, O = 4, S = 7, G = 4 };
 
+struct conv { dc_real *x, *w, *y, *dy; int n, H, W, I, O; };
+
 static dc_real
-at(const dc_real *x, int s, int p, int q, int c)
+at(const struct conv *t, int s, int p, int q, int c)
 {
-	return p < 0 || p >= H || q < 0 || q >= W ? 0 : x[((s * H + p) * W + q) * I + c];
+	return p < 0 || p >= t->H || q < 0 || q >= t->W ? 0 : t->x[((s * t->H + p) * t->W + q) * t->I + c];
 }
 
 static void
-naive_conv3(dc_real *y, const dc_real *x, const dc_real *w)
+naive_conv3(dc_real *y, const struct conv *t)
 {
-	for (int i = 0; i < N * H * W * O; i++) {
-		const int o = i % O, q = i / O % W, p = i / (O * W) % H, s = i / (O * W * H);
+	for (int i = 0; i < t->n * t->H * t->W * t->O; i++) {
+		const int o = i % t->O, q = i / t->O % t->W, p = i / (t->O * t->W) % t->H, s = i / (t->O * t->W * t->H);
 
 		y[i] = 0;
-		for (int c = 0; c < I; c++)
+		for (int c = 0; c < t->I; c++)
 			for (int a = 0; a < 3; a++)
 				for (int b = 0; b < 3; b++)
-					y[i] += w[((o * I + c) * 3 + a) * 3 + b] * at(x, s, p + a - 1, q + b - 1, c);
+					y[i] += t->w[((o * t->I + c) * 3 + a) * 3 + b] * at(t, s, p + a - 1, q + b - 1, c);
 	}
 }
-
-struct conv { dc_real *x, *w, *y, *dy; };
 
 static double
 conv_loss(void *arg)
 {
 	struct conv *t = arg;
 
-	dc_conv3_forward(t->y, t->x, t->w, N, H, W, I, O, &arena);
-	return weighted(t->y, t->dy, N * H * W * O);
+	dc_conv3_forward(t->y, t->x, t->w, t->n, t->H, t->W, t->I, t->O, &arena);
+	return weighted(t->y, t->dy, (size_t)(t->n * t->H * t->W * t->O));
 }
 
 static void
-test_conv(void)
+test_conv(int n, int h, int w, int i, int o, int winograd)
 {
-	struct conv t = { reals(N * H * W * I, 0, 2), reals(O * I * 9, 0, 2), reals(N * H * W * O, 0, 1), reals(N * H * W * O, 0, 1) };
-	dc_real *dx = reals(N * H * W * I, 0, 1), *dw = dc_xcalloc(O * I * 9, sizeof(*dw)), want[N * H * W * O];
+	const size_t in = (size_t)(n * h * w * i), out = (size_t)(n * h * w * o), weights = (size_t)(o * i * 9);
+	struct conv t = { reals(in, 0, 2), reals(weights, 0, 2), reals(out, 0, 1), reals(out, 0, 1), n, h, w, i, o };
+	dc_real *dx = reals(in, 0, 1), *dw = dc_xcalloc(weights, sizeof(*dw)), *want = reals(out, 0, 1);
 	double far = 0;
 
 	conv_loss(&t);
-	naive_conv3(want, t.x, t.w);
-	for (int i = 0; i < N * H * W * O; i++)
-		far = fmax(far, fabs(want[i] - t.y[i]));
-	ok(far < 1e-14, "3x3 convolution is the naive one: %.2g", far);
-	dc_conv3_backward(dx, dw, t.dy, t.x, t.w, N, H, W, I, O, &arena);
-	check_gradient("convolution x", t.x, dx, N * H * W * I, 1000, 0, conv_loss, &t);
-	check_gradient("convolution weight", t.w, dw, O * I * 9, 1000, 0, conv_loss, &t);
+	naive_conv3(want, &t);
+	for (size_t k = 0; k < out; k++)
+		far = fmax(far, fabs(want[k] - t.y[k]));
+	ok(dc_winograd_pays(h, w, i, o) == winograd, "%d x %d, %d to %d: %s", h, w, i, o, winograd ? "with 16 products for 36" : "as it is written");
+	ok(far < 1e-13, "3x3 convolution is the naive one: %.2g", far);
+	dc_conv3_backward(dx, dw, t.dy, t.x, t.w, n, h, w, i, o, &arena);
+	check_gradient("convolution x", t.x, dx, in, 300, 0, conv_loss, &t);
+	check_gradient("convolution weight", t.w, dw, weights, 300, 0, conv_loss, &t);
+	memset(dw, 0, weights * sizeof(*dw));
+	dc_conv3_backward(NULL, dw, t.dy, t.x, t.w, n, h, w, i, o, &arena);
+	dc_conv3_backward(dx, NULL, t.dy, t.x, t.w, n, h, w, i, o, &arena);
+	check_gradient("convolution x alone", t.x, dx, in, 20, 0, conv_loss, &t);
+	check_gradient("convolution weight alone", t.w, dw, weights, 20, 0, conv_loss, &t);
 }
 
 static dc_real level[3][256];
@@ -135,7 +143,7 @@ static void
 test_pixels(void)
 {
 	static uint8_t rgb[N * S * S * 3];
-	struct conv t = { (dc_real *)(void *)rgb, reals(O * 27, 0, 2), reals(N * G * G * O, 0, 1), reals(N * G * G * O, 0, 1) };
+	struct conv t = { .x = (dc_real *)(void *)rgb, .w = reals(O * 27, 0, 2), .y = reals(N * G * G * O, 0, 1), .dy = reals(N * G * G * O, 0, 1) };
 	dc_real *dw = dc_xcalloc(O * 27, sizeof(*dw)), want = 0;
 
 	tiny_fill(level[0], 3 * 256, salt++, 0, 2);
@@ -163,7 +171,7 @@ pool_loss(void *arg)
 static void
 test_pool(void)
 {
-	struct conv t = { reals(N * H * W * I, 0, 2), NULL, reals(N * 6 * I, 0, 1), reals(N * 6 * I, 0, 1) };
+	struct conv t = { .x = reals(N * H * W * I, 0, 2), .y = reals(N * 6 * I, 0, 1), .dy = reals(N * 6 * I, 0, 1) };
 	dc_real *dx = reals(N * H * W * I, 0, 1), *twice = reals(N * H * W * I, 0, 1);
 	double far = 0;
 
@@ -419,7 +427,10 @@ test_tower(int fixed)
 int
 main(void)
 {
-	test_conv();
+	test_conv(N, H, W, I, O, 0);
+	test_conv(2, 6, 4, 16, 18, 1);
+	test_conv(3, 7, 5, 19, 16, 1);
+	test_conv(9, 9, 12, 17, 16, 1);   /* more tiles than are taken at a time */
 	test_pixels();
 	test_pool();
 	test_norm(0, 0);

@@ -5,6 +5,7 @@
 
 #include "nn/gemm.h"
 #include "nn/threads.h"
+#include "nn/winograd.h"
 
 /* A tile of gathered rows: about so many elements, so that it stays in the cache, but rows enough that the product does
  * not spend its time on packing the weights. */
@@ -163,10 +164,16 @@ dc_conv3_forward(dc_real *y, const dc_real *x, const dc_real *w, int n, int H, i
 {
 	const struct source f = { .x = x, .H = H, .W = W, .C = I };
 	struct dc_arena_mark mark = dc_arena_mark(arena);
-	dc_real *v = dc_arena_reals(arena, (size_t)O * I * 9);
+	const int fast = dc_winograd_pays(H, W, I, O);
+	dc_real *v = dc_arena_reals(arena, (size_t)O * I * (fast ? 16 : 9));
 
-	by_pixel(v, w, I, O);
-	convolve(y, &f, v, (size_t)n * H * W, O, arena);
+	if (fast) {
+		dc_winograd_filters(v, w, I, O, 0);
+		dc_winograd_forward(y, x, v, n, H, W, I, O, arena);
+	} else {
+		by_pixel(v, w, I, O);
+		convolve(y, &f, v, (size_t)n * H * W, O, arena);
+	}
 	dc_arena_release(arena, mark);
 }
 
@@ -176,9 +183,20 @@ dc_conv3_backward(dc_real *dx, dc_real *dw, const dc_real *dy, const dc_real *x,
 {
 	const struct source of_x = { .x = x, .H = H, .W = W, .C = I }, of_dy = { .x = dy, .H = H, .W = W, .C = O };
 	const size_t rows = (size_t)n * H * W, weights = (size_t)O * I * 9;
+	const int fast = dc_winograd_pays(H, W, I, O);
 	struct dc_arena_mark mark = dc_arena_mark(arena);
-	dc_real *v = dc_arena_reals(arena, weights);
+	dc_real *v = dc_arena_reals(arena, fast ? 16 * (size_t)O * I : weights);
 
+	if (fast) {
+		if (dw)
+			dc_winograd_backward_filters(dw, dy, x, n, H, W, I, O, arena);
+		if (dx) {
+			dc_winograd_filters(v, w, I, O, 1);
+			dc_winograd_backward_input(dx, dy, v, n, H, W, I, O, arena);
+		}
+		dc_arena_release(arena, mark);
+		return;
+	}
 	if (dw) {
 		memset(v, 0, weights * sizeof(*v));
 		correlate(v, &of_x, dy, rows, O, arena);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Convolutions and average pooling over maps [n,H,W,C]: a pixel's channels lie side by side, so that a 1x1 convolution is
- * a product with the rows as they lie, and a 3x3 one a product with rows of nine pixels, gathered a tile at a time. */
+ * a product with the rows as they lie, and a 3x3 one a product with rows of nine pixels, gathered a tile at a time, or where
+ * that pays Winograd's (winograd.h). */
 #ifndef DC_NN_CONV_H
 #define DC_NN_CONV_H
 
