@@ -156,27 +156,71 @@ image_of(const struct part *p, size_t caption)
 
 /* --- making its views --- */
 
-static void
-make_view(struct part *p, size_t i, int v, struct dc_raster image)
+static struct dc_view *
+view_of(const struct part *p, size_t i, int v)
 {
-	struct dc_view *view = &p->view[i * (size_t)p->a->recipe.n_views + (size_t)v];
+	return &p->view[i * (size_t)p->a->recipe.n_views + (size_t)v];
+}
+
+static void
+draw_view(struct part *p, size_t i, int v, int width, int height)
+{
+	dc_view_draw(view_of(p, i, v), &p->a->recipe.view[v], width, height, p->a->seed, (uint64_t)p->epoch[i], p->id[i],
+	    (uint64_t)v);
+}
+
+static void
+apply_view(struct part *p, size_t i, int v, struct dc_raster image)
+{
 	uint8_t *out = p->a->pixels[v] + i * view_bytes(p);
 
-	dc_view_draw(view, &p->a->recipe.view[v], image.width, image.height, p->a->seed, (uint64_t)p->epoch[i], p->id[i],
-	    (uint64_t)v);
-	if (dc_view_apply(out, image, &p->a->recipe.view[v], view) < 0 && !p->sample[i].error)
+	if (dc_view_apply(out, image, &p->a->recipe.view[v], view_of(p, i, v)) < 0 && !p->sample[i].error)
 		p->sample[i].error = dc_xstrdup(dc_err());
 }
 
-static int
-decode(const struct part *p, const struct dc_str *s, struct dc_image *im)
+/* left, top, width, height: the least box around what the views look at; all of the image where one has no crop. */
+static void
+seen(int part[4], const struct part *p, size_t i, int width, int height)
 {
-	const unsigned char *bytes = (const unsigned char *)s->p;
+	int right = 0, bottom = 0;
 
-	DC_TRY(dc_image_decode(bytes, s->n, p->a->max_pixels, im));
-	if (p->exif)
-		dc_image_turn(im, dc_exif_orientation(bytes, s->n));
-	return 0;
+	part[0] = width;
+	part[1] = height;
+	for (int v = 0; v < p->a->recipe.n_views; v++) {
+		const int whole[4] = { 0, 0, width, height };
+		const int *b = p->a->recipe.view[v].centre ? whole : view_of(p, i, v)->box;
+
+		part[0] = b[0] < part[0] ? b[0] : part[0];
+		part[1] = b[1] < part[1] ? b[1] : part[1];
+		right = b[0] + b[2] > right ? b[0] + b[2] : right;
+		bottom = b[1] + b[3] > bottom ? b[1] + b[3] : bottom;
+	}
+	part[2] = right - part[0];
+	part[3] = bottom - part[1];
+}
+
+/* An encoded image and what its views will be. Where they lie is drawn first, so that only the pixels that one of them looks
+ * at need be decoded. */
+static int
+decode(struct part *p, size_t i, struct dc_image *im)
+{
+	const struct dc_str *s = &p->sample[i].encoded;
+	const unsigned char *bytes = (const unsigned char *)s->p;
+	const int orientation = p->exif ? dc_exif_orientation(bytes, s->n) : 1;
+	int width, height, part[4];
+
+	if (orientation == 1) {
+		DC_TRY(dc_image_header(bytes, s->n, p->a->max_pixels, &width, &height));
+	} else {
+		DC_TRY(dc_image_decode(bytes, s->n, p->a->max_pixels, im));
+		dc_image_turn(im, orientation);
+		width = im->width;
+		height = im->height;
+	}
+	for (int v = 0; v < p->a->recipe.n_views; v++)
+		draw_view(p, i, v, width, height);
+	seen(part, p, i, width, height);
+	return orientation == 1 ? dc_image_decode_part(bytes, s->n, p->a->max_pixels, part, im) : 0;
 }
 
 /* Item: a view of a sample, or where images are still encoded all views of a sample, so that it is decoded once. */
@@ -185,17 +229,16 @@ make_views(void *arg, size_t item)
 {
 	struct part *p = arg;
 	const size_t views = (size_t)p->a->recipe.n_views, i = p->encoded ? item : item / views;
+	const int first = p->encoded ? 0 : (int)(item % views), last = p->encoded ? (int)views : first + 1;
 	struct sample *s = &p->sample[i];
 	struct dc_image im = { 0 };
 
-	if (!p->encoded) {
-		make_view(p, i, (int)(item % views), s->image);
-		return;
-	}
-	if (s->is_encoded && decode(p, &s->encoded, &im) < 0)
+	if (s->is_encoded && decode(p, i, &im) < 0)
 		s->error = dc_xstrdup(dc_err());
-	for (int v = 0; v < p->a->recipe.n_views && !s->error; v++)
-		make_view(p, i, v, s->is_encoded ? dc_raster(im.rgb, im.width, im.height) : s->image);
+	for (int v = first; v < last && !s->is_encoded; v++)
+		draw_view(p, i, v, s->image.width, s->image.height);
+	for (int v = first; v < last && !(p->encoded && s->error); v++)
+		apply_view(p, i, v, s->is_encoded ? dc_raster(im.rgb, im.width, im.height) : s->image);
 	dc_image_free(&im);
 }
 

@@ -10,6 +10,7 @@
 #include <webp/decode.h>
 
 #include "data/image.h"
+#include "data/jpeg.h"
 
 enum dc_image_format
 dc_image_format(const unsigned char *b, size_t n)
@@ -209,16 +210,23 @@ cmyk_to_rgb(unsigned char *rgb, const unsigned char *cmyk, int w)
 			*rgb++ = cmyk[3] - mul255(255 - cmyk[i], cmyk[3]);
 }
 
+/* part: what is wanted, NULL for all. */
 static int
-jpeg_rows(struct jpeg *j, struct dc_image *out)
+jpeg_rows(struct jpeg *j, const int part[4], struct dc_image *out)
 {
 	struct jpeg_decompress_struct *c = &j->c;
+	const int whole[4] = { 0, 0, (int)c->image_width, (int)c->image_height };
 	int cmyk = c->num_components == 4;
 
+	if (part)
+		DC_CHECK(part[0] >= 0 && part[1] >= 0 && part[2] >= 1 && part[3] >= 1 && part[2] <= whole[2] - part[0] &&
+		    part[3] <= whole[3] - part[1], "JPEG: a part that is not inside the image");
+	reserve(out, whole[2], whole[3]);
+	if (dc_jpeg_decode(c, part ? part : whole, out->rgb) == DC_JPEG_DONE)
+		return 0;
 	c->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
 	if (!jpeg_start_decompress(c))
 		return jpeg_short();
-	reserve(out, c->output_width, c->output_height);
 	if (cmyk)
 		j->row = dc_xmalloc((size_t)out->width * 4);
 	while (c->output_scanline < c->output_height) {
@@ -236,13 +244,13 @@ jpeg_rows(struct jpeg *j, struct dc_image *out)
 
 /* With out NULL only the header is read. */
 static int
-jpeg_decode(const unsigned char *b, size_t n, uint64_t max_pixels, struct dc_image *out, int *w, int *h)
+jpeg_decode(const unsigned char *b, size_t n, uint64_t max_pixels, const int part[4], struct dc_image *out, int *w, int *h)
 {
 	struct jpeg *j = dc_xcalloc(1, sizeof *j);
 	int ret = -1;
 
 	jpeg_setup(j, b, n);
-	if (!setjmp(j->jump) && jpeg_head(j, b, n, max_pixels) == 0 && (!out || jpeg_rows(j, out) == 0)) {
+	if (!setjmp(j->jump) && jpeg_head(j, b, n, max_pixels) == 0 && (!out || jpeg_rows(j, part, out) == 0)) {
 		*w = j->c.image_width;
 		*h = j->c.image_height;
 		ret = 0;
@@ -359,11 +367,11 @@ webp_decode(const unsigned char *b, size_t n, uint64_t max_pixels, struct dc_ima
 }
 
 static int
-decode(const unsigned char *b, size_t n, uint64_t max_pixels, struct dc_image *out, int *w, int *h)
+decode(const unsigned char *b, size_t n, uint64_t max_pixels, const int part[4], struct dc_image *out, int *w, int *h)
 {
 	switch (dc_image_format(b, n)) {
 	case DC_IMAGE_JPEG:
-		return jpeg_decode(b, n, max_pixels, out, w, h);
+		return jpeg_decode(b, n, max_pixels, part, out, w, h);
 	case DC_IMAGE_PNG:
 		return png_decode(b, n, max_pixels, out, w, h);
 	case DC_IMAGE_WEBP:
@@ -377,7 +385,7 @@ decode(const unsigned char *b, size_t n, uint64_t max_pixels, struct dc_image *o
 int
 dc_image_header(const unsigned char *bytes, size_t n, uint64_t max_pixels, int *width, int *height)
 {
-	return decode(bytes, n, max_pixels, NULL, width, height);
+	return decode(bytes, n, max_pixels, NULL, NULL, width, height);
 }
 
 int
@@ -385,5 +393,13 @@ dc_image_decode(const unsigned char *bytes, size_t n, uint64_t max_pixels, struc
 {
 	int w, h;
 
-	return decode(bytes, n, max_pixels, out, &w, &h);
+	return decode(bytes, n, max_pixels, NULL, out, &w, &h);
+}
+
+int
+dc_image_decode_part(const unsigned char *bytes, size_t n, uint64_t max_pixels, const int part[4], struct dc_image *out)
+{
+	int w, h;
+
+	return decode(bytes, n, max_pixels, part, out, &w, &h);
 }

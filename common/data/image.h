@@ -19,7 +19,9 @@
  * not one of the above; that have a reserved or temporary marker (FF 01 .. FF BF) before the first scan; that
  * libjpeg calls an error, also in what stands between the last pixel and the end-of-image marker; and those whose
  * data end before the last pixel has been decoded (a progressive file therefore needs its end-of-image marker).
- * What libjpeg only warns of is accepted. */
+ * What libjpeg only warns of is accepted.
+ *
+ * JPEG files of the common kinds are decoded by data/jpeg.h, all others by libjpeg; the pixels are the same. */
 #ifndef DC_DATA_IMAGE_H
 #define DC_DATA_IMAGE_H
 
@@ -49,6 +51,11 @@ int dc_image_header(const unsigned char *bytes, size_t n, uint64_t max_pixels, i
  * before any pixel is decoded or room for it taken. Prints nothing; safe in many threads, each with its own *out.
  * Return 0, or -1 with a message; then *out holds nothing of use, but may be used again. */
 int dc_image_decode(const unsigned char *bytes, size_t n, uint64_t max_pixels, struct dc_image *out) DC_MUST_USE;
+
+/* The same, but only the pixels of part = left, top, width, height (inside the image) need be there afterwards: what lies
+ * outside is of no use. *out has the size and layout of the whole image. Files that dc_image_decode refuses are refused. */
+int dc_image_decode_part(const unsigned char *bytes, size_t n, uint64_t max_pixels, const int part[4], struct dc_image *out)
+    DC_MUST_USE;
 
 void dc_image_free(struct dc_image *im);
 
