@@ -10,6 +10,7 @@
 #include "nn/resnet.h"
 #include "nn/simsiam.h"
 #include "nn/text.h"
+#include "nn/threads.h"
 #include "nn/vit.h"
 
 enum kind { IMAGE, TEXT, MLM };
@@ -56,6 +57,7 @@ struct dc_enc_private {
 	struct dc_vit vit;           /* one of these two; n_blocks 0: not a ResNet */
 	struct dc_resnet resnet;
 	struct dc_text_tower text;
+	struct dc_lanes image_lanes, text_lanes;
 	struct dc_simsiam *simsiam;
 	struct dc_mlp *simclr;
 	dc_real *pooled[DC_VIEWS_MAX], *d_pooled[DC_VIEWS_MAX]; /* [N, image width] what SLIP's head takes */
@@ -324,6 +326,16 @@ check(const struct dc_config *c)
 	return 0;
 }
 
+static void
+make_lanes(struct dc_enc_private *p)
+{
+	p->vit.lanes = &p->image_lanes;
+	p->text.lanes = &p->text_lanes;
+	if (!p->resnet.n_blocks)
+		dc_lanes_init(&p->image_lanes, &p->vit.blocks, dc_threads());
+	dc_lanes_init(&p->text_lanes, &p->text.blocks, dc_threads());
+}
+
 struct dc_enc *
 dc_enc_new(const struct dc_config *c, const struct dc_weight *weights, int n_weights, int train)
 {
@@ -346,6 +358,7 @@ dc_enc_new(const struct dc_config *c, const struct dc_weight *weights, int n_wei
 		dc_enc_free(e);
 		return NULL;
 	}
+	make_lanes(e->p);
 	return e;
 }
 
@@ -384,6 +397,8 @@ dc_enc_free(struct dc_enc *e)
 	dc_resnet_free(&p->resnet);
 	free(e->bn);
 	free(p->weights);
+	dc_lanes_free(&p->image_lanes);
+	dc_lanes_free(&p->text_lanes);
 	free(p->vit.blocks.block);
 	free(p->text.blocks.block);
 	free(p->mlm.target);
@@ -481,6 +496,8 @@ dc_enc_begin(struct dc_enc *e, int N, int keep)
 	p->n_parts = 0;
 	p->fused.on = 0;
 	dc_arena_reset(&p->arena);
+	dc_lanes_reset(&p->image_lanes);
+	dc_lanes_reset(&p->text_lanes);
 	for (int v = 0; v < DC_VIEWS_MAX; v++) {
 		zero(e->d_image_features[v], ND);
 		zero(e->d_text_features[v], ND);
@@ -989,8 +1006,12 @@ dc_enc_backward_next(struct dc_enc *e)
 	else
 		dc_text_backward(&k->text, &p->text, p->mlm.dx + (size_t)k->m0 * p->text.W, &p->arena);
 	dc_arena_release(&p->arena, k->mark);
+	if (--p->n_parts == 0) {
+		dc_lanes_collect(&p->image_lanes, &p->vit.blocks);
+		dc_lanes_collect(&p->text_lanes, &p->text.blocks);
+	}
 	dc_lap(p->vit.blocks.laps, DC_LAP_OTHER);
-	return --p->n_parts > 0;
+	return p->n_parts > 0;
 }
 
 /* --- an estimate --- */

@@ -4,11 +4,111 @@
 #include <cblas.h>
 #include <stddef.h>
 
-#ifdef DC_DOUBLE
-#define GEMM cblas_dgemm
-#else
-#define GEMM cblas_sgemm
-#endif
+#include "nn/threads.h"
+
+enum { ALIGN = 16 };
+
+/* The threads' grid over C [M,N]: rows x columns of blocks, as near to squares as may be, for what a thread packs is
+ * its rows of A and its columns of B. */
+struct grid { int rows, columns, m, n; };   /* m, n: size of a block */
+
+static int
+up(int a, int b)
+{
+	return (a + b - 1) / b;
+}
+
+static struct grid
+grid_for(int M, int N, int K, int threads)
+{
+	struct grid g = { 1, 1, M, N };
+	double least = 0;
+
+	if (threads < 2 || dc_in_parallel() || (double)M * N * K <= DC_PARALLEL_PRODUCT)
+		return g;
+	for (int rows = 1; rows <= threads; rows++) {
+		int columns = threads / rows;
+		double packed = (double)M / rows + (double)N / columns;
+
+		if (rows * columns != threads || (least > 0 && packed >= least))
+			continue;
+		least = packed;
+		g = (struct grid){ rows, columns, up(up(M, rows), ALIGN) * ALIGN, up(up(N, columns), ALIGN) * ALIGN };
+	}
+	return g;
+}
+
+static int
+within(int at, int size, int end)
+{
+	return end - at < size ? end - at : size;
+}
+
+/* Block i of the grid: its place and size; 0 where nothing is left for it. */
+static int
+block_at(const struct grid *g, int i, int M, int N, int *m0, int *n0, int *m, int *n)
+{
+	*m0 = i / g->columns * g->m;
+	*n0 = i % g->columns * g->n;
+	*m = within(*m0, g->m, M);
+	*n = within(*n0, g->n, N);
+	return *m > 0 && *n > 0;
+}
+
+struct product {
+	int transA, transB, M, N, K, lda, ldb, ldc;
+	double alpha, beta;
+	const char *A, *B;
+	char *C;
+	size_t size;                           /* of an element: float or double */
+};
+
+/* Rows m0 .. m0 + m, columns n0 .. n0 + n of C, by this thread alone. */
+static void
+multiply(const struct product *p, int m0, int n0, int m, int n)
+{
+	const CBLAS_TRANSPOSE tA = p->transA ? CblasTrans : CblasNoTrans, tB = p->transB ? CblasTrans : CblasNoTrans;
+	const void *A = p->A + p->size * (size_t)m0 * (size_t)(p->transA ? 1 : p->lda);
+	const void *B = p->B + p->size * (size_t)n0 * (size_t)(p->transB ? p->ldb : 1);
+	void *C = p->C + p->size * ((size_t)m0 * (size_t)p->ldc + (size_t)n0);
+
+	if (p->size == sizeof(double))
+		cblas_dgemm(CblasRowMajor, tA, tB, m, n, p->K, p->alpha, A, p->lda, B, p->ldb, p->beta, C, p->ldc);
+	else
+		cblas_sgemm(CblasRowMajor, tA, tB, m, n, p->K, (float)p->alpha, A, p->lda, B, p->ldb, (float)p->beta, C, p->ldc);
+}
+
+/* A product that is not worth dividing: OpenBLAS has its own opinion, unless it believes that there is one thread. */
+static void
+alone(const struct product *p)
+{
+	const int threads = dc_threads();
+
+	dc_set_threads(1);
+	multiply(p, 0, 0, p->M, p->N);
+	dc_set_threads(threads);
+}
+
+/* Each thread has a block of C to itself: OpenBLAS does not divide what is called in a parallel region. Its own way of
+ * dividing lets threads wait for one another several times in a product, which costs up to half the time of a product of
+ * some hundred rows, and far more where another program wants the processor. */
+static void
+share(const struct product *p)
+{
+	const struct grid g = grid_for(p->M, p->N, p->K, dc_threads());
+
+	if (g.rows * g.columns == 1) {
+		alone(p);
+		return;
+	}
+#pragma omp parallel for schedule(static, 1)
+	for (int i = 0; i < g.rows * g.columns; i++) {
+		int m0, n0, m, n;
+
+		if (block_at(&g, i, p->M, p->N, &m0, &n0, &m, &n))
+			multiply(p, m0, n0, m, n);
+	}
+}
 
 void
 dc_gemm(int transA, int transB, int M, int N, int K, dc_real alpha, const dc_real *A, int lda,
@@ -22,8 +122,8 @@ dc_gemm(int transA, int transB, int M, int N, int K, dc_real alpha, const dc_rea
 				C[(size_t)m * ldc + n] = beta == 0 ? 0 : beta * C[(size_t)m * ldc + n];
 		return;
 	}
-	GEMM(CblasRowMajor, transA ? CblasTrans : CblasNoTrans, transB ? CblasTrans : CblasNoTrans,
-	    M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
+	share(&(struct product){ transA, transB, M, N, K, lda, ldb, ldc, (double)alpha, (double)beta, (const char *)A, (const char *)B,
+		(char *)C, sizeof(*C) });
 }
 
 void
@@ -31,8 +131,8 @@ dc_gemm64(int transA, int transB, int M, int N, int K, double alpha, const doubl
     double beta, double *C, int ldc)
 {
 	if (M > 0 && N > 0)
-		cblas_dgemm(CblasRowMajor, transA ? CblasTrans : CblasNoTrans, transB ? CblasTrans : CblasNoTrans,
-		    M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
+		share(&(struct product){ transA, transB, M, N, K, lda, ldb, ldc, alpha, beta, (const char *)A, (const char *)B, (char *)C,
+			sizeof(*C) });
 }
 
 void

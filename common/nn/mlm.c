@@ -2,18 +2,22 @@
 #include "nn/mlm.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/util.h"
 #include "nn/gemm.h"
+#include "nn/threads.h"
 #include "nn/vmath.h"
 
-enum { TILE_M = 512, TILE_V = 1024 };   /* 2 MB of logits in float */
+enum { TILE_M = 512, TILE_V = 512 };   /* a thread's tile of logits: 1 MB in float, for its own cache */
 
 /* A tile of the logits: rows m0 .. m0 + n_m, columns v0 .. v0 + n_v. */
 struct tile { int64_t m0; int n_m, v0, n_v; };
 
-/* Running log-sum-exp of a row: sum exp(l - max) over what has been seen. */
-struct lse { dc_real max; double sum, at_target; };
+/* Log-sum-exp of a row of a tile: sum exp(l - max). */
+struct lse { double sum; dc_real max, at_target; };
+
+struct head { const dc_real *h, *weight, *bias; const int32_t *target; int W, V; };
 
 static int
 min_int(int64_t a, int b)
@@ -21,61 +25,90 @@ min_int(int64_t a, int b)
 	return a < b ? (int)a : b;
 }
 
-/* l [n_m,n_v] <- h weight^T (the bias is added by the row passes) */
-static void
-tile_logits(dc_real *l, const struct tile *t, const dc_real *h, const dc_real *weight, int W)
+static int
+tiles(int V)
 {
-	dc_gemm(0, 1, t->n_m, t->n_v, W, 1, h + t->m0 * W, W, weight + (size_t)t->v0 * W, W, 0, l, t->n_v);
+	return (V + TILE_V - 1) / TILE_V;
 }
 
-/* max' = max(max, max_v l_v);  sum' = sum exp(max - max') + sum_v exp(l_v - max') */
-static void
-lse_add(struct lse *s, dc_real *l, const dc_real *bias, int n_v, int64_t target)
+static int
+worth(int64_t M, int W, int V)
 {
-	dc_real max = s->max;
+	return (double)M * W * V > DC_PARALLEL_PRODUCT;
+}
+
+static struct tile
+tile_at(int64_t m0, int64_t M, int i, int V)
+{
+	return (struct tile){ m0, min_int(M - m0, TILE_M), i * TILE_V, min_int(V - i * TILE_V, TILE_V) };
+}
+
+/* l [n_m,n_v] <- h weight^T (the bias is added by the row passes) */
+static void
+tile_logits(dc_real *l, const struct tile *t, const struct head *k)
+{
+	dc_gemm(0, 1, t->n_m, t->n_v, k->W, 1, k->h + t->m0 * k->W, k->W, k->weight + (size_t)t->v0 * k->W, k->W, 0, l, t->n_v);
+}
+
+/* max = max_v l_v,  sum = sum_v exp(l_v - max),  l <- l + bias */
+static struct lse
+lse_of(dc_real *restrict l, const dc_real *restrict bias, int n_v, int64_t target)
+{
+	dc_real max = -INFINITY;
 	double sum = 0;
 
+#pragma omp simd reduction(max:max)
 	for (int v = 0; v < n_v; v++) {
 		l[v] += bias[v];
 		max = l[v] > max ? l[v] : max;
 	}
+#pragma omp simd reduction(+:sum)
 	for (int v = 0; v < n_v; v++)
-		sum += dc_vexp(l[v] - max);
-	s->sum = s->sum * (s->sum > 0 ? exp((double)s->max - max) : 0) + sum;
-	s->max = max;
-	if (target >= 0 && target < n_v)
-		s->at_target = l[target];
+		sum += (double)dc_vexp(l[v] - max);
+	return (struct lse){ sum, max, target >= 0 && target < n_v ? l[target] : 0 };
 }
 
 static void
-forward_rows(struct lse *s, dc_real *l, const struct tile *t, const dc_real *h, const dc_real *weight,
-    const dc_real *bias, const int32_t *target, int W)
+forward_tile(struct lse *s, dc_real *l, const struct tile *t, const struct head *k)
 {
-	tile_logits(l, t, h, weight, W);
-	#pragma omp parallel for if (t->n_m * t->n_v > DC_PARALLEL)
+	tile_logits(l, t, k);
 	for (int m = 0; m < t->n_m; m++)
-		lse_add(&s[m], l + (size_t)m * t->n_v, bias + t->v0, t->n_v, (int64_t)target[t->m0 + m] - t->v0);
+		s[m] = lse_of(l + (size_t)m * t->n_v, k->bias + t->v0, t->n_v, (int64_t)k->target[t->m0 + m] - t->v0);
+}
+
+/* lse = ln sum over the tiles of sum_i exp(max_i - max) + max;  s: the row's in the first tile, the next TILE_M on */
+static void
+join(dc_real *nll, dc_real *lse, const struct lse *s, int n, int target)
+{
+	dc_real max = s->max;
+	double sum = 0;
+
+	for (int i = 1; i < n; i++)
+		max = s[(size_t)i * TILE_M].max > max ? s[(size_t)i * TILE_M].max : max;
+	for (int i = 0; i < n; i++)
+		sum += s[(size_t)i * TILE_M].sum * exp((double)s[(size_t)i * TILE_M].max - (double)max);
+	*lse = (dc_real)((double)max + log(sum));
+	*nll = (dc_real)((double)max - (double)s[(size_t)(target / TILE_V) * TILE_M].at_target + log(sum));
 }
 
 void
 dc_mlm_forward(dc_real *nll, dc_real *lse, const dc_real *h, const dc_real *weight, const dc_real *bias,
     const int32_t *target, int64_t M, int W, int V)
 {
-	dc_real *l = dc_xaligned((size_t)TILE_M * TILE_V, sizeof *l);
-	struct lse *s = dc_xcalloc(TILE_M, sizeof *s);
+	const struct head k = { h, weight, bias, target, W, V };
+	const int n = tiles(V), threads = dc_threads();
+	dc_real *l = dc_xaligned((size_t)threads * TILE_M * TILE_V, sizeof *l);
+	struct lse *s = dc_xcalloc((size_t)n * TILE_M, sizeof *s);
 
 	for (int64_t m0 = 0; m0 < M; m0 += TILE_M) {
-		struct tile t = { .m0 = m0, .n_m = min_int(M - m0, TILE_M) };
-		for (int m = 0; m < t.n_m; m++)
-			s[m] = (struct lse){ .max = -INFINITY };
-		for (t.v0 = 0; t.v0 < V; t.v0 += TILE_V) {
-			t.n_v = min_int(V - t.v0, TILE_V);
-			forward_rows(s, l, &t, h, weight, bias, target, W);
+		#pragma omp parallel for schedule(static) if (worth(M, W, V))
+		for (int i = 0; i < n; i++) {
+			const struct tile t = tile_at(m0, M, i, V);
+
+			forward_tile(s + (size_t)i * TILE_M, l + (size_t)dc_thread() * TILE_M * TILE_V, &t, &k);
 		}
-		for (int m = 0; m < t.n_m; m++) {
-			lse[m0 + m] = (dc_real)(s[m].max + log(s[m].sum));
-			nll[m0 + m] = (dc_real)(s[m].max - s[m].at_target + log(s[m].sum));
-		}
+		for (int m = 0; m < min_int(M - m0, TILE_M); m++)
+			join(nll + m0 + m, lse + m0 + m, s + m, n, target[m0 + m]);
 	}
 	free(s);
 	free(l);
@@ -83,45 +116,79 @@ dc_mlm_forward(dc_real *nll, dc_real *lse, const dc_real *h, const dc_real *weig
 
 /* dl_v = (exp(l_v - lse) - [v = target]) dnll, in place of the logits */
 static void
-backward_row(dc_real *l, const dc_real *bias, dc_real lse, dc_real dnll, int n_v, int64_t target)
+backward_row(dc_real *restrict l, const dc_real *restrict bias, dc_real lse, dc_real dnll, int n_v, int64_t target)
 {
+#pragma omp simd
 	for (int v = 0; v < n_v; v++)
 		l[v] = dc_vexp(l[v] + bias[v] - lse) * dnll;
 	if (target >= 0 && target < n_v)
 		l[target] -= dnll;
 }
 
+struct gradients { dc_real *dweight, *dbias; const dc_real *lse, *dnll; };
+
+/* dh [n_m,W] is set by the first tile, and added to by the others */
 static void
-backward_tile(dc_real *dh, dc_real *dweight, dc_real *dbias, dc_real *l, const struct tile *t, const dc_real *h,
-    const dc_real *weight, const dc_real *bias, const int32_t *target, const dc_real *lse, const dc_real *dnll, int W)
+backward_tile(dc_real *dh, int first, const struct gradients *g, dc_real *l, const struct tile *t, const struct head *k)
 {
-	tile_logits(l, t, h, weight, W);
-	#pragma omp parallel for if (t->n_m * t->n_v > DC_PARALLEL)
+	const int W = k->W;
+
+	tile_logits(l, t, k);
 	for (int m = 0; m < t->n_m; m++)
-		backward_row(l + (size_t)m * t->n_v, bias + t->v0, lse[t->m0 + m], dnll[t->m0 + m], t->n_v,
-		    (int64_t)target[t->m0 + m] - t->v0);
-	/* dh += dl weight (the first tile sets it) */
-	dc_gemm(0, 0, t->n_m, W, t->n_v, 1, l, t->n_v, weight + (size_t)t->v0 * W, W, t->v0 > 0, dh + t->m0 * W, W);
+		backward_row(l + (size_t)m * t->n_v, k->bias + t->v0, g->lse[t->m0 + m], g->dnll[t->m0 + m], t->n_v,
+		    (int64_t)k->target[t->m0 + m] - t->v0);
+	/* dh += dl weight */
+	dc_gemm(0, 0, t->n_m, W, t->n_v, 1, l, t->n_v, k->weight + (size_t)t->v0 * W, W, !first, dh, W);
 	/* dweight += dl^T h */
-	if (dweight)
-		dc_gemm(1, 0, t->n_v, W, t->n_m, 1, l, t->n_v, h + t->m0 * W, W, 1, dweight + (size_t)t->v0 * W, W);
+	if (g->dweight)
+		dc_gemm(1, 0, t->n_v, W, t->n_m, 1, l, t->n_v, k->h + t->m0 * W, W, 1, g->dweight + (size_t)t->v0 * W, W);
 	/* dbias_v += sum_m dl_mv */
-	if (dbias)
-		dc_add_columns(dbias + t->v0, l, t->n_m, t->n_v);
+	if (g->dbias)
+		dc_add_columns(g->dbias + t->v0, l, t->n_m, t->n_v);
+}
+
+/* A thread's share of the vocabulary: tiles [share n / shares, (share + 1) n / shares). */
+static void
+backward_share(dc_real *dh, const struct gradients *g, dc_real *l, int64_t m0, int64_t M, int share, int shares,
+    const struct head *k)
+{
+	const int n = tiles(k->V), begin = (int)((int64_t)share * n / shares), end = (int)((int64_t)(share + 1) * n / shares);
+
+	if (begin == end)
+		memset(dh, 0, (size_t)min_int(M - m0, TILE_M) * k->W * sizeof *dh);
+	for (int i = begin; i < end; i++) {
+		const struct tile t = tile_at(m0, M, i, k->V);
+
+		backward_tile(dh, i == begin, g, l, &t, k);
+	}
+}
+
+/* to [n] <- the sum of the shares' */
+static void
+add_shares(dc_real *restrict to, const dc_real *restrict from, size_t share, int shares, size_t n)
+{
+	memcpy(to, from, n * sizeof *to);
+	for (int s = 1; s < shares; s++)
+		for (size_t i = 0; i < n; i++)
+			to[i] += from[s * share + i];
 }
 
 void
 dc_mlm_backward(dc_real *dh, dc_real *dweight, dc_real *dbias, const dc_real *h, const dc_real *weight,
     const dc_real *bias, const int32_t *target, const dc_real *lse, const dc_real *dnll, int64_t M, int W, int V)
 {
-	dc_real *l = dc_xaligned((size_t)TILE_M * TILE_V, sizeof *l);
+	const struct head k = { h, weight, bias, target, W, V };
+	const struct gradients g = { dweight, dbias, lse, dnll };
+	const int shares = dc_threads();
+	const size_t tile = (size_t)TILE_M * TILE_V, rows = (size_t)TILE_M * W;
+	dc_real *l = dc_xaligned(shares * tile, sizeof *l), *dhs = dc_xaligned(shares * rows, sizeof *dhs);
 
 	for (int64_t m0 = 0; m0 < M; m0 += TILE_M) {
-		struct tile t = { .m0 = m0, .n_m = min_int(M - m0, TILE_M) };
-		for (t.v0 = 0; t.v0 < V; t.v0 += TILE_V) {
-			t.n_v = min_int(V - t.v0, TILE_V);
-			backward_tile(dh, dweight, dbias, l, &t, h, weight, bias, target, lse, dnll, W);
-		}
+		#pragma omp parallel for schedule(static, 1) if (worth(M, W, V))
+		for (int s = 0; s < shares; s++)
+			backward_share(dhs + s * rows, &g, l + s * tile, m0, M, s, shares, &k);
+		add_shares(dh + m0 * W, dhs, rows, shares, (size_t)min_int(M - m0, TILE_M) * W);
 	}
+	free(dhs);
 	free(l);
 }

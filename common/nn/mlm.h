@@ -17,7 +17,7 @@ void dc_mlm_forward(dc_real *nll, dc_real *lse, const dc_real *h, const dc_real 
  *	dl_mv = (exp(l_mv - lse_m) - [v = target(m)]) dnll_m
  *	dh = dl weight,  dweight += dl^T h,  dbias_v += sum_m dl_mv
  * dh [M,W] is overwritten; dweight [V,W] and dbias [V] are added to, and may be NULL. lse as dc_mlm_forward left it.
- * The result does not depend on anything but the inputs and OpenBLAS's own threads. */
+ * The threads share the vocabulary; with as many of them the result is the same, bit for bit. */
 void dc_mlm_backward(dc_real *dh, dc_real *dweight, dc_real *dbias, const dc_real *h, const dc_real *weight,
     const dc_real *bias, const int32_t *target, const dc_real *lse, const dc_real *dnll, int64_t M, int W, int V);
 

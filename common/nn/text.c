@@ -68,11 +68,10 @@ dc_text_forward(struct dc_text_kept *k, const struct dc_text_tower *t, const str
 
 	k->c = *c;
 	k->y = y;
-	k->block = keep ? dc_arena_alloc(arena, (size_t)t->blocks.layers, sizeof(*k->block)) : NULL;
 	x = dc_arena_reals(arena, (size_t)c->pack.R * t->W);
 	dc_embed_text_forward(x, t->token.w, t->mask.w, t->pos.w, c->id, c->p, c->pack.R, t->V, t->W);
 	dc_lap(t->blocks.laps, DC_LAP_EMBED);
-	dc_blocks_forward(y, k->block, x, &k->c.pack, &t->blocks, arena);
+	dc_lanes_forward(y, keep ? &k->blocks : NULL, x, &k->c.pack, &t->blocks, t->lanes, arena);
 	if (t->blocks.laps)
 		t->blocks.laps->flop += dc_blocks_flop(&k->c.pack, &t->blocks) * (keep ? 3 : 1);
 	if (!keep)
@@ -86,7 +85,7 @@ dc_text_backward(const struct dc_text_kept *k, const struct dc_text_tower *t, dc
 	const struct dc_captions *c = &k->c;
 	dc_real *dx = dc_arena_reals(arena, (size_t)c->pack.R * t->W);
 
-	dc_blocks_backward(dx, dy, k->block, &c->pack, &t->blocks, arena);
+	dc_lanes_backward(dx, dy, &k->blocks, &c->pack, &t->blocks, t->lanes, arena);
 	if (t->token.g || t->mask.g || t->pos.g)
 		dc_embed_text_backward(t->token.g, t->mask.g, t->pos.g, dx, c->id, c->p, c->pack.R, t->V, t->T, t->W, arena);
 	dc_lap(t->blocks.laps, DC_LAP_EMBED);

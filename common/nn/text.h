@@ -9,7 +9,7 @@
 #define DC_NN_TEXT_H
 
 #include "base/util.h"
-#include "nn/block.h"
+#include "nn/lanes.h"
 
 struct dc_text_tower {
 	int T, V, W, D;                    /* context length, vocabulary, width, features */
@@ -17,6 +17,7 @@ struct dc_text_tower {
 	struct dc_par ln_final_w, ln_final_b; /* [W] */
 	struct dc_par proj, proj_b;        /* [W,D], w NULL; or as a linear layer's [D,W], [D] */
 	struct dc_blocks blocks;
+	struct dc_lanes *lanes;
 };
 
 /* Packed captions, on the arena. */
@@ -36,7 +37,7 @@ int dc_captions_pack(struct dc_captions *c, const struct dc_text_tower *t, const
 /* What one pass keeps for its backward pass. */
 struct dc_text_kept {
 	struct dc_captions c;              /* with the rows wanted of the last block */
-	struct dc_block_kept *block;
+	struct dc_lanes_kept blocks;
 	dc_real *y;                        /* [wanted,W] what the blocks gave */
 };
 

@@ -75,11 +75,11 @@ patch_flop(const struct dc_vit *t, int n, int trains)
 
 /* y = the blocks' output: of the class token into k->y, and of the patches into tokens where they are wanted */
 static void
-run_blocks(struct dc_vit_kept *k, const struct dc_vit *t, const dc_real *x0, dc_real *tokens, struct dc_arena *arena)
+run_blocks(struct dc_vit_kept *k, const struct dc_vit *t, const dc_real *x0, dc_real *tokens, int keep, struct dc_arena *arena)
 {
 	dc_real *y = tokens ? dc_arena_reals(arena, (size_t)k->pack.R * t->W) : k->y;
 
-	dc_blocks_forward(y, k->block, x0, &k->pack, &t->blocks, arena);
+	dc_lanes_forward(y, keep ? &k->blocks : NULL, x0, &k->pack, &t->blocks, t->lanes, arena);
 	if (tokens)
 		part_rows(k->y, tokens, y, k->n, t->G, t->W);
 }
@@ -97,7 +97,6 @@ dc_vit_forward(const struct dc_vit_out *out, struct dc_vit_kept *kept, const str
 	k->n = n;
 	k->tokens = out->tokens != NULL;
 	k->rgb = kept && t->conv1.g ? keep_pixels(t, rgb, n, arena) : NULL;
-	k->block = kept ? dc_arena_alloc(arena, (size_t)t->blocks.layers, sizeof(*k->block)) : NULL;
 	k->x = dc_arena_reals(arena, R * W);
 	k->mean_pre = dc_arena_reals(arena, R);
 	k->rstd_pre = dc_arena_reals(arena, R);
@@ -112,7 +111,7 @@ dc_vit_forward(const struct dc_vit_out *out, struct dc_vit_kept *kept, const str
 	dc_lap(t->blocks.laps, DC_LAP_EMBED);
 	dc_ln_forward(x0, k->mean_pre, k->rstd_pre, k->x, t->ln_pre_w.w, t->ln_pre_b.w, (int)R, t->W);
 	dc_lap(t->blocks.laps, DC_LAP_NORM);
-	run_blocks(k, t, x0, out->tokens, arena);
+	run_blocks(k, t, x0, out->tokens, kept != NULL, arena);
 	dc_ln_forward(k->z, k->mean_post, k->rstd_post, k->y, t->ln_post_w.w, t->ln_post_b.w, n, t->W);
 	if (out->pooled)
 		memcpy(out->pooled, k->z, n * W * sizeof(*k->z));
@@ -169,7 +168,7 @@ dc_vit_backward(const struct dc_vit_kept *k, const struct dc_vit *t, const struc
 		join_rows(dall, dy, d->tokens, n, t->G, W);
 	}
 	dc_lap(t->blocks.laps, DC_LAP_HEADS);
-	dc_blocks_backward(dx0, dall, k->block, &k->pack, &t->blocks, arena);
+	dc_lanes_backward(dx0, dall, &k->blocks, &k->pack, &t->blocks, t->lanes, arena);
 	memset(dx, 0, (size_t)R * W * sizeof(*dx));
 	dc_ln_backward(dx, t->ln_pre_w.g, t->ln_pre_b.g, dx0, k->x, k->mean_pre, k->rstd_pre, t->ln_pre_w.w, R, W);
 	dc_lap(t->blocks.laps, DC_LAP_NORM);

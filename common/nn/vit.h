@@ -4,7 +4,7 @@
 #ifndef DC_NN_VIT_H
 #define DC_NN_VIT_H
 
-#include "nn/block.h"
+#include "nn/lanes.h"
 #include "nn/patch.h"
 
 struct dc_vit {
@@ -15,6 +15,7 @@ struct dc_vit {
 	struct dc_par ln_pre_w, ln_pre_b, ln_post_w, ln_post_b; /* [W] */
 	struct dc_par proj;                /* [W,D] */
 	struct dc_blocks blocks;
+	struct dc_lanes *lanes;
 };
 
 /* What one pass keeps for its backward pass. */
@@ -24,7 +25,7 @@ struct dc_vit_kept {
 	struct dc_pack pack;
 	dc_real *x;                        /* [n (1 + G), W] before ln_pre */
 	dc_real *mean_pre, *rstd_pre;
-	struct dc_block_kept *block;
+	struct dc_lanes_kept blocks;
 	dc_real *y;                        /* [n,W] the class token after the blocks */
 	int tokens;                        /* the patches' rows went out too */
 	dc_real *mean_post, *rstd_post, *z; /* z [n,W] = ln_post y */
