@@ -101,6 +101,7 @@ n=$(wc -l <"$tmp/captions")
 [ -n "$top" ] && [ "$top" -lt "$n" ] || top=$n
 
 # --- features of both, and their cosines ---
+failed=''
 TEMPLATE=$template awk 'BEGIN { t = ENVIRON["TEMPLATE"] }
 	t == "" { print; next }
 	{ rest = t; out = ""
@@ -109,7 +110,9 @@ TEMPLATE=$template awk 'BEGIN { t = ENVIRON["TEMPLATE"] }
 	dc-tokenize --model "$model" ${vocab[@]+"${vocab[@]}"} --lines - | dc-encode --model "$model" >"$tmp/captions.dcs" || exit 1
 dc-files --exif --from "$tmp/photos" --rejects "$tmp/rejects" | dc-augment --recipe eval --model "$model" |
 	dc-encode --model "$model" |
-	dc-knn --base "$tmp/captions.dcs" --base-features text_features.0 --query - --list "$top" --softmax >"$tmp/list" || exit 1
+	dc-knn --base "$tmp/captions.dcs" --base-features text_features.0 --query - --list "$top" --softmax >"$tmp/list" 2>"$tmp/said" || failed=1
+sed "s|$tmp/captions.dcs|the captions|; s|<stdin>|the photos|" "$tmp/said" >&2
+[ -z "$failed" ] || exit 1
 
 # --- the list has numbers of rows; photos that could not be read have none ---
 awk -F '\t' -v tsv="$tsv" -v captions="$tmp/captions" -v rejects="$tmp/rejects" -v photos="$tmp/photos" '

@@ -75,11 +75,11 @@ trap 'rm -rf "$tmp"' EXIT
 views() { # views DECODE-OPTION... SHARDS...: every image once, as the model wants to see it
 	dc-decode --tail short "$@" | dc-augment --recipe eval --model "$model"
 }
-keep() { if [ -n "$features" ]; then tee "$features"; else cat; fi; }
+encode() { if [ -n "$features" ]; then dc-encode --model "$model" | tee -p "$features"; else dc-encode --model "$model"; fi; }
 
 case $what in
 recall)
-	views --captions all ${source[@]+"${source[@]}"} "$@" | dc-tokenize --model "$model" --mlm 0 | dc-encode --model "$model" | keep |
+	views --captions all ${source[@]+"${source[@]}"} "$@" | dc-tokenize --model "$model" --mlm 0 | encode |
 		dc-recall ${recall[@]+"${recall[@]}"} ;;
 zeroshot)
 	[ -z "$given" ] || [ -z "$templates" ] || die_usage "give --templates or --prompts, not both"
@@ -88,7 +88,7 @@ zeroshot)
 	dc-tokenize --model "$model" --lines "$tmp/prompts" | dc-encode --model "$model" >"$tmp/classes"
 	# images count whether they have a caption or not
 	status=0
-	views --caption none "${@:2}" | dc-encode --model "$model" | keep |
+	views --caption none "${@:2}" | encode |
 		dc-zeroshot --classes "$tmp/classes" --names "$names" ${same:+--same-names} ${zeroshot[@]+"${zeroshot[@]}"} 2>"$tmp/said" || status=$?
 	sed "s|$tmp/classes|${given:-the prompts of $names}|" "$tmp/said" >&2
 	exit "$status" ;;

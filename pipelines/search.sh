@@ -182,6 +182,7 @@ fi
 [ -z "$update" ] || exit 0
 
 # --- the search ---
+failed=''
 if [ -z "$text" ] && [ -f "$query" ]; then
 	printf '%s\n' "$query" >"$tmp/query"
 	what=image_features.0
@@ -194,7 +195,9 @@ else
 fi
 n=$(lines "$index/files.tsv")
 [ "$top" -le "$n" ] || top=$n
-dc-npy --from "$index/features" | dc-knn --base - --self --query "$tmp/query.dcs" --query-features "$what" --list "$top" >"$tmp/list" || exit 1
+dc-npy --from "$index/features" | dc-knn --base - --self --query "$tmp/query.dcs" --query-features "$what" --list "$top" >"$tmp/list" 2>"$tmp/said" || failed=1
+sed "s|$tmp/query.dcs|the query|; s|<stdin>|the index|" "$tmp/said" >&2
+[ -z "$failed" ] || exit 1
 cut -f 3- "$index/files.tsv" >"$tmp/names"
 flock -u 9
 awk -F '\t' -v names="$tmp/names" 'FILENAME == names { name[FNR - 1] = $0; next } FNR > 1 { print $4 "\t" name[$5] }' \

@@ -140,5 +140,32 @@ run 1 'labels that are missing' score.sh zeroshot model names.txt bare.tar
 only 'none of the 40 images has a label' 'are one message'
 run 3 'recall without captions' score.sh recall model plain.tar
 only 'no usable sample in plain.tar' 'is one message'
+poke() { # poke DIR TENSOR: a copy of the model with a NaN in it
+	mkdir "$1" && cp -rL model/latest/. "$1" && "$PYTHON" - "$1/open_clip_model.safetensors" "$2" <<'END'
+import json, struct, sys
+b = bytearray(open(sys.argv[1], "rb").read())
+n = 8 + struct.unpack("<Q", b[:8])[0]
+at = n + json.loads(b[8:n])[sys.argv[2]]["data_offsets"][0]
+b[at:at + 4] = struct.pack("<f", float("nan"))
+open(sys.argv[1], "wb").write(b)
+END
+}
+poke nan-text text_projection && poke nan-image visual.proj; ok $? 'models whose features are not finite'
+run 1 'recall' score.sh recall nan-text scenes/test-000.tar
+only '^dc-recall: <stdin>: .*text_features.0: row 0 is not finite' 'is one message'
+run 1 'zero-shot, the prompts' score.sh zeroshot nan-text names.txt plain.tar
+only '^dc-zeroshot: the prompts of names.txt: .*: row 0 is not finite' 'is one message'
+run 1 'zero-shot, the images' score.sh zeroshot nan-image names.txt plain.tar
+only '^dc-zeroshot: <stdin>: .*image_features.0: row 0 is not finite' 'is one message'
+run 1 'classify.sh, captions' classify.sh nan-text folder 'a red ring' 'a star'
+only '^dc-knn: the captions: .*: row 0 is not finite' 'is one message'
+run 1 'classify.sh, photos' classify.sh nan-image folder 'a red ring' 'a star'
+only '^dc-knn: the photos: .*: row 0 is not finite' 'is one message'
+run 1 'search.sh, a query' search.sh -q nan-text folder 'a red ring'
+only '^dc-knn: the query: .*: row 0 is not finite' 'is one message'
+run 1 'search.sh, photos' search.sh -q nan-image folder 'a red ring'
+only '^dc-npy: <stdin>: .*image_features.0: row 0 is not finite' 'is one message'
+run 0 'and with a model as it should be' search.sh -q model folder 'a red ring'
+[ ! -s err ] && [ "$(wc -l <out)" = 10 ]; ok $? 'ten photos'
 run 2 'templates and prompts' score.sh --templates t.txt --prompts thirteen.txt zeroshot model names.txt plain.tar
 done_testing
