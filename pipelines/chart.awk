@@ -45,11 +45,12 @@ END {
 	# windows: mean, smallest, largest
 	first = 1
 	for (k = 1; k <= f; k++) {
-		w[k] = n[k] > 180 ? int((n[k] + 89) / 90) : 1
+		w[k] = n[k] > 180 ? n[k] / 90 : 1
 		m[k] = 0
-		for (i = 1; i <= n[k]; i += w[k]) {
+		for (i = 1; i <= n[k]; i = end + 1) {
 			s = 0; count = 0; lo = hi = ""; sx = 0
-			for (j = i; j < i + w[k] && j <= n[k]; j++) {
+			end = int((m[k] + 1) * w[k] + 1e-9)
+			for (j = i; j <= end; j++) {
 				if (y[k, j] == "") continue
 				v = y[k, j] + 0; s += v; sx += x[k, j]; count++
 				if (lo == "" || v < lo) lo = v

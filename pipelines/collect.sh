@@ -90,16 +90,19 @@ for m in $methods; do
 	losses+="${losses:+, }'$tmp/loss.$m' using 1:2 with lines lw 2 lc rgb '$colour' title '$m'"
 done
 unit=$(tail -n 1 "$tmp/bars")
+case $unit in mean) unit='mean of the recalls' ;; top) unit='top-1' ;; esac
 gnuplot 2>"$tmp/gnuplot" <<END || cat "$tmp/gnuplot" >&2
 set terminal pngcairo size 1300,900 font 'sans,10'
 set output '$out/.ablation.png.$$'
 set multiplot layout 2,2
 set grid
 set key outside right top
-set title '$unit of the last checkpoint, on the test set: mean of the seeds, 95 % interval'
+set ylabel '$unit, %'
+set title 'last checkpoint, on the test set: mean of the seeds, 95 % interval'
 set style fill solid 0.4
 set boxwidth 0.6
 set yrange [0:]
+set offsets 0, 0, graph 0.05, 0
 set xtics rotate by -20
 unset key
 plot '$tmp/bars' using 1:3:xtic(2) with boxes lc rgb '#4477aa', '' using 1:3:4 with yerrorbars lw 2 pt 7 ps 0.5 lc rgb 'black'
@@ -107,11 +110,13 @@ set key outside right top
 set xtics norotate
 unset yrange
 set yrange [*:*]
-set title 'the term clip (seed run first), each by its own views'
+set ylabel 'loss'
+set title 'the term clip of whole batches, first seed, each by its own views'
 set xlabel 'thousand pairs seen'
 plot ${losses:-0 notitle}
 set yrange [0:]
-set title '$unit while training, mean of the seeds, against pairs seen'
+set ylabel '$unit, %'
+set title 'while training: mean of the seeds, against pairs seen'
 plot ${curves:-0 notitle}
 set title 'the same against useful work'
 set xlabel 'TFLOP'

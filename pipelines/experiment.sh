@@ -57,7 +57,7 @@ options() { # options METHOD SEED: one word a line; of what is said twice the la
 	[[ $1 != *@* ]] || epochs=${1#*@}
 	conf=${METHOD_DIR:-$here/methods}/$method.conf
 	[ -f "$conf" ] || conf=$here/methods/$method.conf
-	if [ ! -f "$conf" ] && dc-init --help | sed -n 's/.*--method \([^ ]*\).*/|\1|/p' | grep -qF "|$method|"; then
+	if [ ! -f "$conf" ] && dc-init --help | sed -n 's/.*--method \([^ ]*\).*/|\1|/p' | grep -F "|$method|" >/dev/null; then
 		conf=/dev/null # what dc-init knows needs no file
 		words "--method $method"
 	fi

@@ -33,7 +33,7 @@ esac
 case $1$2 in *\'*) die "no quotes in file names, gnuplot does not take them: $1 $2" ;; esac
 log=$1/log.tsv
 [ -f "$log" ] || die "$log: no such file, so $1 is no run"
-[ -s "$log" ] || die "$log: no rows"
+[ "$(head -n 2 "$log" | wc -l)" -eq 2 ] || die "$log: no steps in it yet"
 command -v gnuplot >/dev/null || die "gnuplot is not installed (make deps)"
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
@@ -41,12 +41,14 @@ awk -f "$here/whole.awk" "$log" >"$tmp/log.tsv"
 log=$tmp/log.tsv
 col() { head -n 1 "$log" | tr '\t' '\n' | grep -nx "$1" | cut -d: -f1; }
 
-# each point is the mean of a window of rows, so that the curve can be read
+# each point is the mean of a window of rows, so that the curve can be read; the last takes in what is less than half a window
 window=$(($(wc -l <"$log") / 60 + 1))
+last=$((($(tail -n 1 "$log" | cut -f 1) + window / 2) / window - 1))
+[ "$last" -gt 0 ] || last=0
 curves=
 for term in clip mvs simsiam mlm nns simclr filip siglip total; do
 	c=$(col "$term") || c=
-	[ -z "$c" ] || curves="$curves${curves:+, }'$log' using (floor(\$1 / $window) * $window):(valid($c) ? column($c) : NaN) smooth unique with lines lw 2 title '$term'"
+	[ -z "$c" ] || curves="$curves${curves:+, }'$log' using (w(\$1)):(valid($c) ? column($c) : NaN) smooth unique with lines lw 2 title '$term'"
 done
 [ -n "$curves" ] || die "$log: no loss in it"
 gnuplot <<END
@@ -54,6 +56,7 @@ set terminal $terminal
 set output '$2'
 set datafile separator "\t"
 set datafile missing 'nan'
+w(x) = $window * (floor(x / $window) > $last ? $last : floor(x / $window))
 set multiplot layout 2,1
 set key outside right
 set lmargin 11
@@ -67,6 +70,6 @@ set yrange [0:]
 set y2label 'learning rate'
 set y2tics
 set y2range [0:]
-plot '$log' using (floor(\$1 / $window) * $window):$(col accuracy) smooth unique with lines lw 2 title 'accuracy', \
+plot '$log' using (w(\$1)):$(col accuracy) smooth unique with lines lw 2 title 'accuracy', \
      '$log' using 1:$(col lr) axes x1y2 with lines dt 2 title 'lr'
 END

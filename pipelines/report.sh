@@ -312,6 +312,7 @@ cards() {
 		print "</dl>" }'
 }
 
+first() { awk -v n="$1" 'NR <= n'; } # lines, and reads all: who writes them must not fail
 # the columns that are wanted of a table, by name; empty where there is none
 cut_columns() { # cut_columns FILE NAME...
 	local f=$1; shift
@@ -331,7 +332,7 @@ saw() { # saw RUN
 		missing "The batches cannot be made again: $(tail -n 1 "$tmp/why" | text)"; echo '</section>'; return
 	fi
 	printf '<p>From batch %s of this run, made once more by its own commands: the two augmented views of each image, its caption (T1), the caption after its small change (T2; words <del>left out</del> and <ins>put in</ins>), and what the language model is asked: the words above the line.</p>\n<div class="cards">\n' "$from"
-	paste <(cut_columns "$tmp/views.tsv" image key caption.0 caption.1) <(cut_columns "$tmp/batch.tsv" masked asked) | head -n "$samples" | text | cards |
+	paste <(cut_columns "$tmp/views.tsv" image key caption.0 caption.1) <(cut_columns "$tmp/batch.tsv" masked asked) | first "$samples" | text | cards |
 		while IFS=$'\t' read -r number key dl; do
 			printf '<figure class="card"><div class="views">'
 			for v in "$tmp/views/$(printf %06d "$number")".?.jpg; do picture "$v" "view $((10#$(basename "$v" .jpg | sed 's/.*\.//') + 1)) of sample $key"; done
@@ -341,7 +342,7 @@ saw() { # saw RUN
 }
 
 # Rows of floats out of a file, by the byte where they begin; and the head of an .npy file that they make.
-rows() { tail -c "+$(($2 + 1))" "$1" | head -c $(($3 * $4 * 4)); } # rows FILE FROM COUNT WIDTH
+rows() { tail -c "+$(($2 + 1))" "$1" 2>/dev/null | head -c $(($3 * $4 * 4)); } # rows FILE FROM COUNT WIDTH
 npy() { printf '\223NUMPY\001\000\166\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': ($1, $2), }"; }
 
 neighbours() { # neighbours RUN
@@ -365,7 +366,7 @@ neighbours() { # neighbours RUN
 	L=$((valid < 4096 ? valid : 4096))
 	back=$(((L + batch - 1) / batch)); [ "$back" -le "$position" ] || back=$position
 	captions() { decode "$1" "$2" | dc-augment --recipe eval --size 8 | dc-peek -q --table "$tmp/captions.tsv" >/dev/null && cut_columns "$tmp/captions.tsv" caption.0; }
-	if ! { captions $((position - back)) "$position" >"$tmp/before" && captions "$position" $((position + 1)) | head -n "$samples" >"$tmp/next"; } 2>"$tmp/why" || [ ! -s "$tmp/next" ] || [ ! -s "$tmp/before" ]; then
+	if ! { captions $((position - back)) "$position" >"$tmp/before" && captions "$position" $((position + 1)) | first "$samples" >"$tmp/next"; } 2>"$tmp/why" || [ ! -s "$tmp/next" ] || [ ! -s "$tmp/before" ]; then
 		missing "The captions cannot be read again: $(tail -n 1 "$tmp/why" | text)"; echo '</section>'; return
 	fi
 	n=$(wc -l <"$tmp/before"); [ "$n" -gt "$L" ] || L=$n

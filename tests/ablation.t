@@ -123,7 +123,24 @@ printf 'step\tclip\tbatch_size\n1\t4\t64\n2\t3.9\t58\n3\t3.7\t20\n4\t3.8\t64\n5\
 awk -f "$top/pipelines/whole.awk" short.tsv >whole.tsv
 check 'curves are of whole batches' test "$(cut -f 1 whole.tsv | tr '\n' ' ')" = 'step 1 2 4 '
 cut -f 1,2 short.tsv >old.tsv
-check 'a log that does not say is taken as it is' sh -c 'awk -f "$0" old.tsv | cmp - old.tsv' "$top/pipelines/whole.awk"
+check 'of a log that does not say all but the last' sh -c 'awk -f "$0" old.tsv | diff - old.tsv | grep -c "^[<>]" | grep -qx 1' "$top/pipelines/whole.awk"
+head -n 2 old.tsv >one.tsv
+check 'but what has one row stays' sh -c 'awk -f "$0" one.tsv | cmp - one.tsv' "$top/pipelines/whole.awk"
+{ head -n 3 old.tsv; sed -n '4,$p' short.tsv; } >both.tsv
+check 'a run that goes on with a newer dc-step' test "$(awk -f "$top/pipelines/whole.awk" both.tsv | cut -f 1 | tr '\n' ' ')" = 'step 1 2 4 '
+
+# windows of a chart are of equal length, the last too: means of 1 to 5 and so on, of 455 steps 1 to 455 in 90 windows
+awk 'BEGIN { print "step\ttotal"; for (i = 1; i <= 455; i++) print i "\t" i }' >line.tsv
+awk -F '\t' -v col=total -v id=c -v name=t -v ends=ends -f "$top/pipelines/chart.awk" line.tsv >chart.svg 2>err; ok $? 'a chart'
+check 'ends with the mean of a whole window' test "$(cut -f 2 ends)" = 452.5
+if command -v gnuplot >/dev/null; then
+	mkdir logs && cp line.tsv logs/log.tsv && sed -i 's/$/\t0.1\t0.5/; 1s/.*/step\ttotal\tlr\taccuracy/' logs/log.tsv
+	run 0 'plot.sh' "$top/pipelines/plot.sh" logs plot.svg
+	[ ! -s err ] && [ -s plot.svg ]; ok $? 'is silent'
+	head -n 1 logs/log.tsv >short.log && mv short.log logs/log.tsv
+	run 1 'before the first step' "$top/pipelines/plot.sh" logs plot.svg
+	said '^plot.sh: logs/log.tsv: no steps in it yet' 'it says so'
+fi
 
 cat >big.json <<END
 {"freeze":"conv1","model":{"model_cfg":{"embed_dim":512,"text_cfg":{"context_length":77,"heads":8,"layers":12,"vocab_size":49408,"width":512},"vision_cfg":{"image_size":224,"layers":12,"patch_size":32,"width":768}}},"queue":65536,"simsiam_hidden":512,"simsiam_width":1024,"weights":{"clip":0.4,"mlm":0.2,"mvs":0.2,"nns":0.2,"simsiam":0.2}}
