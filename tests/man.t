@@ -134,7 +134,7 @@ for p in $pages; do
 		what="$p, example $i: $(grep -v '^#' cmd.$i | head -n 1 | cut -c 1-60)"
 		reason=$(sed -n 's/^# not run: //p' cmd.$i)
 		[ -n "$PYTHON" ] || ! grep -q python3 cmd.$i || reason='no Python'
-		command -v gnuplot >/dev/null || ! grep -q plot.sh cmd.$i || reason='no gnuplot'
+		command -v gnuplot >/dev/null || ! grep -qe plot.sh -e --plot cmd.$i || reason='no gnuplot'
 		if [ -n "$reason" ]; then
 			skip "$reason" "$what"
 		else

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "curate/counts.h"
+#include "curate/hist.h"
 #include "curate/near.h"
 #include "curate/phash.h"
 #include "curate/rules.h"
@@ -373,6 +375,70 @@ test_rules(void)
 	    dc_rules_size(&sizes, 10, detail) == -1, "bytes");
 }
 
+/* --- what dc-stats counts with --- */
+
+static int
+ascending(const void *a, const void *b)
+{
+	const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void
+test_hist(void)
+{
+	enum { N = 20000, BINS = 10 };
+	static struct dc_hist h;
+	static uint64_t v[N];
+	uint64_t bin[BINS], sum = 0;
+	double worst = 0, mean = 0;
+
+	ok(dc_hist_quantile(&h, 0.5) == 0 && dc_hist_mean(&h) == 0, "of nothing");
+	for (uint64_t i = 0; i < N; i++) {
+		v[i] = mix(i) >> (mix(i + N) % 60);   /* all sizes */
+		dc_hist_add(&h, v[i]);
+		mean += (double)v[i] / N;
+	}
+	qsort(v, N, sizeof *v, ascending);
+	ok(h.min == v[0] && h.max == v[N - 1] && fabs(dc_hist_mean(&h) / mean - 1) < 1e-9, "least, most, mean");
+	for (int i = 1; i < 1000; i++) {
+		uint64_t want = v[N * i / 1000 - 1], got = dc_hist_quantile(&h, i / 1000.);
+		double off = fabs((double)got - (double)want) / (want ? (double)want : 1);
+		worst = want < DC_HIST_EXACT && got != want ? 1 : off > worst ? off : worst;
+	}
+	ok(worst <= 1 / 256., "quantiles: off by %.2f %% at most, and exact below 1024", 100 * worst);
+	memset(&h, 0, sizeof h);
+	for (uint64_t i = 0; i < 100; i++)
+		dc_hist_add(&h, 7 + i);
+	ok(dc_hist_bins(&h, 1, BINS, bin) == 10, "bins of equal width");
+	for (int i = 0; i < BINS; i++)
+		sum += bin[i] == 10;
+	ok(sum == BINS, "of equally many each");
+	dc_hist_add(&h, 1u << 30);
+	dc_hist_bins(&h, 0.5, BINS, bin);
+	ok(bin[BINS - 1] > 40 && bin[0] == 6, "the last one has all above");
+}
+
+static void
+test_counts(void)
+{
+	struct dc_counts c = { .max = 3000 };
+	struct dc_count **top;
+	char word[16];
+	size_t n;
+
+	for (int i = 1; i <= 4000; i++)
+		for (int k = 0; k < (i == 17 ? 5 : i % 100 ? 1 : 3); k++)
+			dc_counts_add(&c, word, (size_t)snprintf(word, sizeof word, "w%d", i), 1);
+	ok(c.n == 3000 && c.times == 4000 + 4 + 80 && c.others == 1000 + 20, "3000 different ones, the others together");
+	top = dc_counts_top(&c, 3, &n);
+	ok(n == 3 && !strcmp(top[0]->text, "w17") && top[0]->times == 5 && !strcmp(top[1]->text, "w100") && top[1]->times == 3 &&
+	    !strcmp(top[2]->text, "w1000"), "the most frequent, equal ones by bytes");
+	free(top);
+	dc_counts_free(&c);
+}
+
 int
 main(void)
 {
@@ -383,5 +449,7 @@ main(void)
 	test_block();
 	test_script();
 	test_rules();
+	test_hist();
+	test_counts();
 	return done_testing();
 }
