@@ -95,9 +95,10 @@ stage() { # stage TOOL: its options in the script, quoted
 	sed -n "s/^ *$1 \(.*\) |\$/\1/p" "$tmp/script"
 }
 decode() { # decode FROM TO: the run's batches FROM to TO-1
-	local words
-	words=$(stage dc-decode | sed 's/ --\(steps\|epochs\|skip\) [0-9]*//g; s/^\(steps\|epochs\|skip\) [0-9]* //')
-	eval "dc-decode $words --rejects /dev/null --skip $1 --steps $2" 2>/dev/null
+	local words reader=dc-decode
+	[ -n "$(stage dc-decode)" ] || reader=dc-mix
+	words=$(stage $reader | sed 's/ --\(steps\|epochs\|skip\) [0-9]*//g; s/^\(steps\|epochs\|skip\) [0-9]* //')
+	eval "$reader $words --rejects /dev/null --skip $1 --steps $2" 2>/dev/null
 }
 augment() { eval "dc-augment $(stage dc-augment)"; }
 tokenize() { eval "dc-tokenize $(stage dc-tokenize)"; }

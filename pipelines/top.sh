@@ -49,11 +49,11 @@ find_ring() { # pids, in the order of the pipe
 	pids=() names=()
 	for p in /proc/[0-9]*; do
 		read -r comm <"$p/comm" || continue
-		case $comm in dc-decode | dc-augment | dc-tokenize | dc-encode | dc-loss | dc-step) found+=("$comm ${p#/proc/} $(family "${p#/proc/}")") ;; esac
+		case $comm in dc-decode | dc-mix | dc-augment | dc-tokenize | dc-encode | dc-loss | dc-step) found+=("$comm ${p#/proc/} $(family "${p#/proc/}")") ;; esac
 		[ "$comm" = dc-step ] && trains "$p" && parent=$(family "${p#/proc/}")
 	done 2>/dev/null
 	[ -n "$parent" ] || return 1
-	for name in dc-decode dc-augment dc-tokenize dc-encode dc-loss dc-step; do
+	for name in dc-decode dc-mix dc-augment dc-tokenize dc-encode dc-loss dc-step; do
 		while read -r comm pid family; do
 			[ "$comm $family" = "$name $parent" ] && pids+=("$pid") names+=("$name")
 		done < <(printf '%s\n' "${found[@]}")

@@ -10,6 +10,7 @@ me=train.sh
 # --- options: name, default, what it is.  An empty default: the tool's own, or worked out below. ---
 options='
 data            |           |SHARDS  tar shards, brace ranges allowed; - is standard input (several: repeat)
+mix             |           |SOURCE  instead: NAME=WEIGHT:SHARDS, one of several sources in these proportions (repeat)
 run             |           |DIR     the run directory: made if it is not there, continued if it is
 recipe          |           |NAME    options from pipelines/recipes/NAME.conf, where none are given here
 method          |declip     |M       clip, slip, filip, declip, defilip or siglip
@@ -94,7 +95,7 @@ while IFS='|' read -r name default _; do
 	opt[$name]=${default// /}
 done <<<"$options"
 for f in $flags; do opt[$f]=; done
-shards=() dry='' verbose=() quiet=''
+shards=() sources=() dry='' verbose=() quiet=''
 
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -113,6 +114,7 @@ while [ $# -gt 0 ]; do
 			[ $# -gt 1 ] || die_usage "$1 needs a value"
 			case $2 in *$'\n'*) die_usage "$1: a value has one line" ;; esac
 			[ "$name" != data ] || shards+=("$2")
+			[ "$name" != mix ] || sources+=("$2")
 			opt[$name]=$2
 			shift ;;
 		esac
@@ -152,6 +154,7 @@ if [ -n "${opt[recipe]}" ]; then
 	for name in ${from_recipe[@]+"${from_recipe[@]}"}; do given[$name]=1; done
 fi
 [ ${#shards[@]} -eq 0 ] || opt[data]=$(IFS=$'\t'; echo "${shards[*]}")
+[ ${#sources[@]} -eq 0 ] || opt[mix]=$(IFS=$'\t'; echo "${sources[*]}")
 run=${opt[run]}
 [ -n "$run" ] || die_usage "--run DIR is needed"
 command -v dc-step >/dev/null || die "dc-step is not built (make) and not on PATH"
@@ -181,6 +184,7 @@ if [ -f "$run/run.json" ]; then
 		fi
 	done <"$run/run.json"
 	IFS=$'\t' read -r -a shards <<<"${opt[data]}"
+	IFS=$'\t' read -r -a sources <<<"${opt[mix]}"
 	if ! grep -q '^"views": ' "$run/run.json" && [ -z "${given[recipe]-}" ]; then # its --recipe was what is --views now
 		opt[views]=${given[views]+${opt[views]}}${given[views]-${opt[recipe]}} opt[recipe]=
 	fi
@@ -193,7 +197,18 @@ fi
 for name in method as arch init vocab weights freeze logit-scale filip-top queue nns-after; do
 	[[ $changes != *"  --$name: "* ]] || die "--override cannot change --$name: $run/step-00000000 decided it; take another --run DIR (--init $run starts from its weights)"
 done
+reader=dc-decode
+if [ ${#sources[@]} -gt 0 ]; then
+	[ ${#shards[@]} -eq 0 ] || die_usage "give --data or --mix, not both"
+	[ "${opt[tail]}" = carry ] || die_usage "--mix has no --tail: only the last batch can be short"
+	for name in "${sources[@]}"; do
+		[[ $name == ?*=?*:?* ]] || die_usage "--mix $name: must be NAME=WEIGHT:SHARDS"
+		shards+=("${name#*=*:}")
+	done
+	reader=dc-mix
+fi
 [ ${#shards[@]} -gt 0 ] || die_usage "--data SHARDS is needed"
+[ "$reader" = dc-mix ] || sources=("${shards[@]}")
 [ -z "${opt[steps]}" ] || [ -z "${opt[epochs]}" ] || die_usage "give --steps or --epochs, not both"
 whole() { [[ ${opt[$1]} =~ ^[0-9]+$ ]] && [ "${opt[$1]}" -ge "$2" ] || die_usage "--$1 ${opt[$1]}: must be a whole number of at least $2"; }
 for name in batch merges seed save-every; do whole "$name" 0; done
@@ -241,7 +256,7 @@ if [ -n "$from_stdin" ]; then
 	[ -n "${opt[steps]}" ] && [ -n "${opt[vocab]}${opt[init]}" ] || die_usage "--data - needs --steps and --vocab: it can be read only once"
 	count=0
 else
-	count=$(dc-decode --count "${data[@]}" "${shards[@]}") || exit 1
+	count=$("$reader" --count "${data[@]}" "${sources[@]}") || exit 1
 fi
 val=()
 if [ -n "${opt[val]}" ]; then
@@ -291,12 +306,13 @@ learn=(dc-vocab)
 [ "${opt[merges]}" = 8000 ] || learn+=(--merges "${opt[merges]}") # unasked, it is silent where small data give fewer
 
 compose() { # compose POSITION: the six commands of the ring
-	args=(dc-decode --batch "${opt[batch]}" --seed "${opt[seed]}" --skip "$1" -j "${opt[data-threads]}")
+	args=("$reader" --batch "${opt[batch]}" --seed "${opt[seed]}" --skip "$1" -j "${opt[data-threads]}")
 	[ -z "${opt[steps]}" ] || args+=(--steps "${opt[steps]}")
 	[ -n "${opt[steps]}" ] || args+=(--epochs "${opt[epochs]:-1}")
-	pass shuffle tail captions rejects
+	pass shuffle captions rejects
+	[ "$reader" = dc-mix ] || pass tail
 	flag strict exif keep-encoded
-	decode=("${args[@]}" "${data[@]}" ${verbose[@]+"${verbose[@]}"} "${shards[@]}")
+	decode=("${args[@]}" "${data[@]}" ${verbose[@]+"${verbose[@]}"} "${sources[@]}")
 	views=(--recipe "${opt[views]:-${opt[method]}}")
 	[ -n "${opt[views]}" ] || case ${opt[method]} in
 	siglip) views=(--recipe clip) ;;
@@ -465,7 +481,7 @@ while wait $!; [ ! -s "$tmp/status" ] && kill -0 $! 2>/dev/null; do :; done
 
 [ -s "$tmp/status" ] || { rm -rf "$tmp"; die "the ring's shell was killed; run again to continue from the last checkpoint"; }
 read -r -a status <"$tmp/status"
-ring_tools=(dc-decode dc-augment dc-tokenize dc-encode dc-loss dc-step)
+ring_tools=("$reader" dc-augment dc-tokenize dc-encode dc-loss dc-step)
 tidy
 fault=() signal=()
 for i in "${!status[@]}"; do
