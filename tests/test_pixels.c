@@ -93,6 +93,55 @@ test_gray(void)
 	ok(same, "grayscale: any number of pixels");
 }
 
+/* Lists of changes are the changes one by one. */
+static void
+test_lists(void)
+{
+	static void (*const naive[])(uint8_t *, size_t, double) = { naive_adjust_brightness, naive_adjust_contrast,
+		naive_adjust_saturation, naive_adjust_hue };
+	int same = 1;
+
+	for (size_t i = 0; i < 400; i++) {
+		const size_t n = i * i % 700;
+		const int k = (int)(i % 12);
+		uint8_t *p = pixels(n, i, i % 3 == 0), *q = copy(p, n);
+		struct dc_change list[12];
+
+		for (int c = 0; c < k; c++) {
+			const size_t x = (i + 1) * (size_t)(c + 7) * 2654435761u >> 7;
+
+			list[c] = (struct dc_change){ (enum dc_change_kind)(x % 5), (double)(x / 5 % 1000) / (x % 5 == 3 ? 1500 : 600) };
+			if (x % 5 == 4)
+				naive_grayscale(q, n);
+			else
+				naive[x % 5](q, n, list[c].f);
+		}
+		dc_change_colours(p, n, list, k);
+		same &= !memcmp(p, q, 3 * n);
+		free(p);
+		free(q);
+	}
+	ok(same, "lists of up to eleven changes");
+}
+
+static void
+test_flip(void)
+{
+	int same = 1;
+
+	for (int w = 1; w < 90; w++) {
+		const size_t n = (size_t)w * 3;
+		uint8_t *p = pixels(n, (uint64_t)w, 0), *q = copy(p, n);
+
+		dc_flip(p, w, 3);
+		for (int i = 0; i < 3 * w; i++)
+			same &= !memcmp(p + 3 * i, q + 3 * (i / w * w + w - 1 - i % w), 3);
+		free(p);
+		free(q);
+	}
+	ok(same, "mirror images 1 to 89 wide");
+}
+
 static const int side[] = { 1, 2, 3, 5, 15, 16, 17, 21, 22, 43, 64, 65, 100, 224, 225 };
 
 static void
@@ -157,6 +206,8 @@ main(void)
 	test_hue();
 	test_colours();
 	test_gray();
+	test_lists();
+	test_flip();
 	test_blur();
 	test_resample();
 	return done_testing();

@@ -5,10 +5,7 @@
 #include <string.h>
 
 #include "base/util.h"
-
-#ifdef __AVX2__
-#include <immintrin.h>
-#endif
+#include "data/planes.h"
 
 /* --- the inverse DCT ---
  * Loeffler, Ligtenberg and Moschytz's in 13-bit fixed point, along the columns, then the rows, as libjpeg's "islow". Sums of
@@ -342,30 +339,6 @@ to_bytes(v16 x)
 	return _mm_packus_epi16(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
 }
 
-/* 16 pixels */
-static inline void
-interleave(uint8_t *rgb, __m128i r, __m128i g, __m128i b)
-{
-#define N -1
-	static const int8_t place[3][3][16] = {
-		{ { 0, N, N, 1, N, N, 2, N, N, 3, N, N, 4, N, N, 5 }, { N, 0, N, N, 1, N, N, 2, N, N, 3, N, N, 4, N, N },
-			{ N, N, 0, N, N, 1, N, N, 2, N, N, 3, N, N, 4, N } },
-		{ { N, N, 6, N, N, 7, N, N, 8, N, N, 9, N, N, 10, N }, { 5, N, N, 6, N, N, 7, N, N, 8, N, N, 9, N, N, 10 },
-			{ N, 5, N, N, 6, N, N, 7, N, N, 8, N, N, 9, N, N } },
-		{ { N, 11, N, N, 12, N, N, 13, N, N, 14, N, N, 15, N, N }, { N, N, 11, N, N, 12, N, N, 13, N, N, 14, N, N, 15, N },
-			{ 10, N, N, 11, N, N, 12, N, N, 13, N, N, 14, N, N, 15 } }
-	};
-#undef N
-
-	for (int i = 0; i < 3; i++) {
-		const __m128i at_r = _mm_loadu_si128((const __m128i *)place[i][0]), at_g = _mm_loadu_si128((const __m128i *)place[i][1]);
-		const __m128i at_b = _mm_loadu_si128((const __m128i *)place[i][2]);
-
-		_mm_storeu_si128((__m128i *)(rgb + 16 * i), _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(r, at_r), _mm_shuffle_epi8(g, at_g)),
-		    _mm_shuffle_epi8(b, at_b)));
-	}
-}
-
 /* n a multiple of 16 */
 static void
 colours(uint8_t *rgb, const uint8_t *luma, const uint8_t *cb, const uint8_t *cr, int n)
@@ -379,7 +352,7 @@ colours(uint8_t *rgb, const uint8_t *luma, const uint8_t *cb, const uint8_t *cr,
 		const v16 to_g = _mm256_sub_epi16(share(b, r, PAIR(-22554, 18734), half), r);         /* -0.714 = 18734 / 2^16 - 1 */
 		const v16 to_b = _mm256_add_epi16(_mm256_add_epi16(b, b), share(b, two, PAIR(-14942, 16384), none));
 
-		interleave(rgb + 3 * i, to_bytes(_mm256_add_epi16(y, to_r)), to_bytes(_mm256_add_epi16(y, to_g)),
+		dc_planes_to_rgb(rgb + 3 * i, to_bytes(_mm256_add_epi16(y, to_r)), to_bytes(_mm256_add_epi16(y, to_g)),
 		    to_bytes(_mm256_add_epi16(y, to_b)));
 	}
 }
@@ -390,7 +363,7 @@ grays(uint8_t *rgb, const uint8_t *luma, int n)
 	for (int i = 0; i < n; i += 16) {
 		const __m128i y = _mm_loadu_si128((const __m128i *)(luma + i));
 
-		interleave(rgb + 3 * i, y, y, y);
+		dc_planes_to_rgb(rgb + 3 * i, y, y, y);
 	}
 }
 

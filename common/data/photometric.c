@@ -1,110 +1,57 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/photometric.h"
 
-#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-static uint8_t
-luma(const uint8_t *p)
-{
-	return (uint8_t)((p[0] * 19595u + p[1] * 38470u + p[2] * 7471u + 0x8000u) >> 16);
-}
+#include "base/util.h"
+#include "base/wide.h"
+#include "data/planes.h"
 
-static uint8_t
-clamp8(int x)
+/* BLOCK pixels, a plane for each colour: the work on them is loops over a plane, which the compiler makes vectors of. All
+ * values are whole; in single precision no sum or product of theirs that matters is rounded where Pillow's is not. */
+enum { BLOCK = 64 };
+struct colours { float r[BLOCK], g[BLOCK], b[BLOCK]; };
+
+/* A change, ready to be applied to a block. */
+struct step {
+	enum dc_change_kind kind;
+	float f;               /* factor; of the hue: what is added, 0 .. 255 */
+	float d;               /* brightness and contrast: the gray that f leads away from */
+};
+
+/* --- one change to a block --- */
+
+/* Y <- (19595 R + 38470 G + 7471 B + 2^15) / 2^16; all below 2^24, so nothing is rounded. */
+static inline float
+luma(float r, float g, float b)
 {
-	return (uint8_t)(x < 0 ? 0 : x > 255 ? 255 : x);
+	return __builtin_truncf((r * 19595.0f + g * 38470.0f + b * 7471.0f + 32768.0f) * (1 / 65536.0f));
 }
 
 /* d + f (x - d), clamped and truncated. */
-static inline int
-blend(int d, int x, float f)
+static inline float
+blend(float d, float x, float f)
 {
-	float y = (float)d + f * (float)(x - d);
+	float y = d + f * (x - d);
 
 	y = y > 0.0f ? y : 0.0f;
 	y = y < 255.0f ? y : 255.0f;
-	return (int)y;
+	return __builtin_truncf(y);
 }
 
-/* BLOCK pixels, a plane for each colour: the work on them is loops over a plane, which the compiler makes vectors of. */
-enum { BLOCK = 64 };
-struct colours { int32_t r[BLOCK], g[BLOCK], b[BLOCK]; };
-
-static void
-block_load(struct colours *c, const uint8_t *rgb)
-{
-	for (int i = 0; i < BLOCK; i++) {
-		c->r[i] = rgb[3 * i];
-		c->g[i] = rgb[3 * i + 1];
-		c->b[i] = rgb[3 * i + 2];
-	}
-}
-
-static void
-block_store(uint8_t *rgb, const struct colours *c)
-{
-	for (int i = 0; i < BLOCK; i++) {
-		rgb[3 * i] = (uint8_t)c->r[i];
-		rgb[3 * i + 1] = (uint8_t)c->g[i];
-		rgb[3 * i + 2] = (uint8_t)c->b[i];
-	}
-}
-
-static inline int
-block_luma(const struct colours *c, int i)
-{
-	return (int)((uint32_t)(c->r[i] * 19595 + c->g[i] * 38470 + c->b[i] * 7471 + 0x8000) >> 16);
-}
-
-/* Call change(block, arg) for all blocks of n pixels; the last is filled up. */
 static inline void
-blocks(uint8_t *rgb, size_t n, void (*change)(struct colours *, float), float arg)
+towards(float *restrict x, float d, float f)
 {
-	uint8_t rest[3 * BLOCK] = { 0 };
-	struct colours c;
-
-	for (; n >= BLOCK; n -= BLOCK, rgb += 3 * BLOCK) {
-		block_load(&c, rgb);
-		change(&c, arg);
-		block_store(rgb, &c);
-	}
-	if (n == 0)
-		return;
-	memcpy(rest, rgb, 3 * n);
-	block_load(&c, rest);
-	change(&c, arg);
-	block_store(rest, &c);
-	memcpy(rgb, rest, 3 * n);
+	for (int i = 0; i < BLOCK; i++)
+		x[i] = blend(d, x[i], f);
 }
 
-void
-dc_adjust_brightness(uint8_t *rgb, size_t n, double f)
-{
-	for (size_t i = 0; i < 3 * n; i++)
-		rgb[i] = (uint8_t)blend(0, rgb[i], (float)f);
-}
-
-void
-dc_adjust_contrast(uint8_t *rgb, size_t n, double f)
-{
-	uint64_t sum = 0;
-	uint8_t mean;
-
-	if (n == 0)
-		return;
-	for (size_t i = 0; i < n; i++)
-		sum += luma(rgb + 3 * i);
-	mean = (uint8_t)((double)sum / (double)n + 0.5);
-	for (size_t i = 0; i < 3 * n; i++)
-		rgb[i] = (uint8_t)blend(mean, rgb[i], (float)f);
-}
-
-static void
-block_saturate(struct colours *c, float f)
+static inline void
+saturate(struct colours *c, float f)
 {
 	for (int i = 0; i < BLOCK; i++) {
-		const int gray = block_luma(c, i);
+		const float gray = luma(c->r[i], c->g[i], c->b[i]);
 
 		c->r[i] = blend(gray, c->r[i], f);
 		c->g[i] = blend(gray, c->g[i], f);
@@ -112,147 +59,223 @@ block_saturate(struct colours *c, float f)
 	}
 }
 
-void
-dc_adjust_saturation(uint8_t *rgb, size_t n, double f)
+static inline void
+make_gray(struct colours *c)
 {
-	blocks(rgb, n, block_saturate, (float)f);
-}
-
-void
-dc_grayscale(uint8_t *rgb, size_t n)
-{
-	for (uint8_t *p = rgb; p < rgb + 3 * n; p += 3)
-		p[0] = p[1] = p[2] = luma(p);
-}
-
-/* The places where Pillow rounds to single precision are the assignments to float below; all else is double. */
-void
-dc_rgb_to_hsv(uint8_t hsv[3], const uint8_t rgb[3])
-{
-	const int r = rgb[0], g = rgb[1], b = rgb[2];
-	const int max = r > g ? (r > b ? r : b) : (g > b ? g : b), min = r < g ? (r < b ? r : b) : (g < b ? g : b);
-	const float range = (float)(max - min);
-	float h, s, to_r, to_g, to_b;
-
-	hsv[0] = hsv[1] = 0;
-	hsv[2] = (uint8_t)max;
-	if (max == min)
-		return;
-	s = range / (float)max;
-	to_r = (float)(max - r) / range;
-	to_g = (float)(max - g) / range;
-	to_b = (float)(max - b) / range;
-	if (r == max)
-		h = to_b - to_g;
-	else if (g == max)
-		h = (float)(2.0 + (double)to_r - (double)to_b);
-	else
-		h = (float)(4.0 + (double)to_g - (double)to_r);
-	h = (float)fmod((double)h / 6.0 + 1.0, 1.0);
-	hsv[0] = clamp8((int)((double)h * 255.0));
-	hsv[1] = clamp8((int)((double)s * 255.0));
-}
-
-void
-dc_hsv_to_rgb(uint8_t rgb[3], const uint8_t hsv[3])
-{
-	const double turn = hsv[0] * 6.0 / 255.0, v = hsv[2];  /* 0 to 6 */
-	const int sector = (int)turn;
-	const float f = (float)(turn - sector), s = (float)(hsv[1] / 255.0);
-	const uint8_t top = hsv[2];
-	const uint8_t low = clamp8((int)round(v * (1.0 - (double)s)));
-	const uint8_t fall = clamp8((int)round(v * (1.0 - (double)(s * f))));
-	const uint8_t rise = clamp8((int)round(v * (1.0 - (double)s * (1.0 - (double)f))));
-	const uint8_t *wheel[6][3] = {
-		{ &top, &rise, &low }, { &fall, &top, &low }, { &low, &top, &rise },
-		{ &low, &fall, &top }, { &rise, &low, &top }, { &top, &low, &fall }
-	};
-
-	for (int c = 0; c < 3; c++)
-		rgb[c] = hsv[1] ? *wheel[sector % 6][c] : top;
-}
-
-/* The same for BLOCK pixels at a time, a loop for each step, so that the compiler makes vectors of them: no branch, no
- * call, and single precision and products in place of quotients where trying all values showed the same bytes (there are
- * few: 3 x 255 x 256 hues, 2^24 colours; tests/test_pixels.c goes through all colours). */
-struct hues { int32_t h[BLOCK], s[BLOCK], v[BLOCK]; };
-
-static void
-block_to_hsv(struct hues *restrict to, const struct colours *restrict c)
-{
-	for (int i = 0; i < BLOCK; i++) {
-		const int r = c->r[i], g = c->g[i], b = c->b[i];
-		const int rg_max = r > g ? r : g, rg_min = r < g ? r : g;
-		const int max = rg_max > b ? rg_max : b, min = rg_min < b ? rg_min : b;
-		const int gray = max == min;
-		const float range = (float)(max - min + gray), to_r = (float)(max - r) / range, to_g = (float)(max - g) / range;
-		const float to_b = (float)(max - b) / range, s = range / (float)(max + (max == 0));
-		/* the difference of two singles of this size is exact in double */
-		const double from = r == max ? 0 : g == max ? 2 : 4;
-		const float up = r == max ? to_b : g == max ? to_r : to_g, down = r == max ? to_g : g == max ? to_b : to_r;
-		const float h = (float)(from + (double)up - (double)down);
-		const double turn = (double)h * (1 / 6.0) + 1.0;             /* in [5/6, 11/6] */
-		const float h1 = (float)(turn - (turn >= 1.0 ? 1.0 : 0.0));
-
-		to->h[i] = gray ? 0 : (int)((double)h1 * 255.0);
-		to->s[i] = gray ? 0 : (int)(s * 255.0f);
-		to->v[i] = max;
-	}
-}
-
-/* yes ? a : b, yes 0 or 1, where the compiler would make a jump of it */
-static inline int
-choose(int yes, int a, int b)
-{
-	return (-yes & a) | ((yes - 1) & b);
-}
-
-static void
-block_to_rgb(struct colours *restrict to, const struct hues *restrict c)
-{
-	for (int i = 0; i < BLOCK; i++) {
-		const int top = c->v[i];
-		const int at = c->h[i] * 6 / 255, sector = at == 6 ? 0 : at;
-		const float f = (float)(c->h[i] * 6 - at * 255) / 255.0f, s = (float)c->s[i] / 255.0f, v = (float)top;
-		const int low = (int)(v * (1.0f - s) + 0.5f), fall = (int)(v * (1.0f - s * f) + 0.5f);
-		const int rise = (int)(v * (1.0f - s * (1.0f - f)) + 0.5f);
-		const int odd = choose(sector & 1, fall, rise); /* the channel under way */
-
-		to->r[i] = choose((sector == 0) | (sector == 5), top, choose((sector == 1) | (sector == 4), odd, low));
-		to->g[i] = choose((sector == 1) | (sector == 2), top, choose((sector == 0) | (sector == 3), odd, low));
-		to->b[i] = choose((sector == 3) | (sector == 4), top, choose((sector == 2) | (sector == 5), odd, low));
-	}
-}
-
-static void
-block_turn(struct colours *c, float turn)
-{
-	struct hues h;
-
-	block_to_hsv(&h, c);
 	for (int i = 0; i < BLOCK; i++)
-		h.h[i] = (h.h[i] + (int)turn) & 255;
-	block_to_rgb(c, &h);
+		c->r[i] = c->g[i] = c->b[i] = luma(c->r[i], c->g[i], c->b[i]);
 }
 
-void
-dc_adjust_hue(uint8_t *rgb, size_t n, double f)
+/* Hue and saturation as Pillow has them: of the two channels below the largest one, the smallest is 1 away from it in units of
+ * the range, the other m; so the hue in sixths of the circle is a whole number + 1 - m or - 1 + m. Pillow goes on in double
+ * precision; with a true quotient for the sixth, single precision gives the same byte for all of its few values
+ * (tests/test_pixels.c goes through all colours). turn: added to the hue, 0 .. 255. */
+static inline void
+to_hsv(struct colours *restrict hsv, const struct colours *restrict c, float turn)
 {
-	blocks(rgb, n, block_turn, (float)(uint8_t)(int)(f * 255));
+	for (int i = 0; i < BLOCK; i++) {
+		const float r = c->r[i], g = c->g[i], b = c->b[i];
+		const float rg_max = r > g ? r : g, rg_min = r < g ? r : g;
+		const float max = rg_max > b ? rg_max : b, min = rg_min < b ? rg_min : b;
+		const float range = max - min;
+		const float base = r == max ? 0.0f : g == max ? 2.0f : 4.0f;
+		const float up = r == max ? b : g == max ? r : g, down = r == max ? g : g == max ? b : r;
+		const float m = (max - (up == min ? down : up)) / (range == 0.0f ? 1.0f : range);
+		const float h = up == min ? (base + 1.0f) - m : (base - 1.0f) + m;   /* -1 .. 5 */
+		const float of_255 = h / 6.0f * 255.0f;
+		const float hue = __builtin_truncf(of_255 < 0.0f ? of_255 + 255.0f : of_255);
+		const float turned = (range == 0.0f ? 0.0f : hue) + turn;
+
+		hsv->r[i] = turned >= 256.0f ? turned - 256.0f : turned;
+		hsv->g[i] = __builtin_truncf(range / (max == 0.0f ? 1.0f : max) * 255.0f);
+		hsv->b[i] = max;
+	}
+}
+
+/* Sector of the circle, and how far in it; the channels are v, v less its whole share of saturation, and the one under way. */
+static inline void
+from_hsv(struct colours *restrict c, const struct colours *restrict hsv)
+{
+	for (int i = 0; i < BLOCK; i++) {
+		const float h6 = hsv->r[i] * 6.0f, v = hsv->b[i], s = hsv->g[i] * (1 / 255.0f);
+		const float at = __builtin_truncf(h6 * (1 / 255.0f) + 1e-4f);
+		const float f = (h6 - at * 255.0f) * (1 / 255.0f);
+		const float half = at * 0.5f, odd = half - __builtin_truncf(half);            /* 0 or 1/2 */
+		const float way = odd != 0.0f ? f : 1.0f - f;
+		const float low = __builtin_truncf(v * (1.0f - s) + 0.5f), moving = __builtin_truncf(v * (1.0f - s * way) + 0.5f);
+
+		c->r[i] = at == 0.0f || at >= 5.0f ? v : at == 1.0f || at == 4.0f ? moving : low;
+		c->g[i] = at == 1.0f || at == 2.0f ? v : at == 0.0f || at == 3.0f || at == 6.0f ? moving : low;
+		c->b[i] = at == 3.0f || at == 4.0f ? v : at == 2.0f || at == 5.0f ? moving : low;
+	}
+}
+
+static inline void
+turn_hue(struct colours *c, float turn)
+{
+	struct colours hsv;
+
+	to_hsv(&hsv, c, turn);
+	from_hsv(c, &hsv);
+}
+
+static inline void
+change_block(struct colours *c, const struct step *s, int n)
+{
+	for (; n > 0; n--, s++)
+		switch (s->kind) {
+		case DC_CHANGE_BRIGHTNESS:
+		case DC_CHANGE_CONTRAST:
+			towards(c->r, s->d, s->f);
+			towards(c->g, s->d, s->f);
+			towards(c->b, s->d, s->f);
+			break;
+		case DC_CHANGE_SATURATION:
+			saturate(c, s->f);
+			break;
+		case DC_CHANGE_HUE:
+			turn_hue(c, s->f);
+			break;
+		case DC_CHANGE_GRAY:
+			make_gray(c);
+			break;
+		}
+}
+
+static inline void
+block_load(struct colours *c, const uint8_t *rgb)
+{
+	uint8_t r[BLOCK], g[BLOCK], b[BLOCK];
+
+	for (int i = 0; i < BLOCK; i += 16)
+		dc_planes_from(r + i, g + i, b + i, rgb + 3 * i);
+	for (int i = 0; i < BLOCK; i++) {
+		c->r[i] = r[i];
+		c->g[i] = g[i];
+		c->b[i] = b[i];
+	}
+}
+
+static inline void
+block_store(uint8_t *rgb, const struct colours *c)
+{
+	uint8_t r[BLOCK], g[BLOCK], b[BLOCK];
+
+	for (int i = 0; i < BLOCK; i++) {
+		r[i] = (uint8_t)(int)c->r[i];
+		g[i] = (uint8_t)(int)c->g[i];
+		b[i] = (uint8_t)(int)c->b[i];
+	}
+	for (int i = 0; i < BLOCK; i += 16)
+		dc_planes_to(rgb + 3 * i, r + i, g + i, b + i);
+}
+
+static inline int
+block_sum(const struct colours *c, int n)
+{
+	int sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += (int)luma(c->r[i], c->g[i], c->b[i]);
+	return sum;
+}
+
+/* All pixels through n_steps; return the sum of Y of what comes out, if that is asked for. */
+DC_WIDE static uint64_t
+run(uint8_t *rgb, size_t n, const struct step *s, int n_steps, int sum_up)
+{
+	uint8_t rest[3 * BLOCK] = { 0 };
+	struct colours c;
+	uint64_t sum = 0;
+
+	for (; n >= BLOCK; n -= BLOCK, rgb += 3 * BLOCK) {
+		block_load(&c, rgb);
+		change_block(&c, s, n_steps);
+		sum += sum_up ? (uint64_t)block_sum(&c, BLOCK) : 0;
+		if (n_steps)
+			block_store(rgb, &c);
+	}
+	if (n == 0)
+		return sum;
+	memcpy(rest, rgb, 3 * n);
+	block_load(&c, rest);
+	change_block(&c, s, n_steps);
+	sum += sum_up ? (uint64_t)block_sum(&c, (int)n) : 0;
+	block_store(rest, &c);
+	memcpy(rgb, rest, 3 * n);
+	return sum;
+}
+
+/* --- several --- */
+
+enum { STEPS_MAX = 8 };
+
+void
+dc_change_colours(uint8_t *rgb, size_t n, const struct dc_change *change, int n_changes)
+{
+	struct step s[STEPS_MAX];
+	int k = 0;
+
+	for (int i = 0; i < n_changes && n > 0; i++) {
+		float d = 0, f = (float)change[i].f;
+
+		if (change[i].kind == DC_CHANGE_CONTRAST) { /* what comes before it decides its gray */
+			const uint64_t sum = run(rgb, n, s, k, 1);
+
+			d = (uint8_t)((double)sum / (double)n + 0.5);
+			k = 0;
+		} else if (change[i].kind == DC_CHANGE_HUE) {
+			f = (uint8_t)(int)(change[i].f * 255);
+		}
+		s[k++] = (struct step){ change[i].kind, f, d };
+		if (k == STEPS_MAX || i + 1 == n_changes) {
+			run(rgb, n, s, k, 0);
+			k = 0;
+		}
+	}
+}
+
+static void
+change_one(uint8_t *rgb, size_t n, enum dc_change_kind kind, double f)
+{
+	const struct dc_change c = { kind, f };
+
+	dc_change_colours(rgb, n, &c, 1);
+}
+
+void dc_adjust_brightness(uint8_t *rgb, size_t n, double f) { change_one(rgb, n, DC_CHANGE_BRIGHTNESS, f); }
+void dc_adjust_contrast(uint8_t *rgb, size_t n, double f) { change_one(rgb, n, DC_CHANGE_CONTRAST, f); }
+void dc_adjust_saturation(uint8_t *rgb, size_t n, double f) { change_one(rgb, n, DC_CHANGE_SATURATION, f); }
+void dc_adjust_hue(uint8_t *rgb, size_t n, double f) { change_one(rgb, n, DC_CHANGE_HUE, f); }
+void dc_grayscale(uint8_t *rgb, size_t n) { change_one(rgb, n, DC_CHANGE_GRAY, 0); }
+
+/* row (width, 3) -> to, mirrored; to has room for a byte more. */
+static void
+mirror(uint8_t *to, const uint8_t *row, int width)
+{
+	int x = 0;
+
+#ifdef __AVX2__
+	/* five pixels at a time; the byte behind them is overwritten by the next ones */
+	const __m128i back = _mm_set_epi8(-1, 3, 2, 1, 6, 5, 4, 9, 8, 7, 12, 11, 10, 15, 14, 13);
+
+	for (; x + 6 <= width; x += 5)
+		_mm_storeu_si128((__m128i *)(to + 3 * x),
+		    _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(row + 3 * (width - 5 - x) - 1)), back));
+#endif
+	for (; x < width; x++)
+		memcpy(to + 3 * x, row + 3 * (width - 1 - x), 3);
 }
 
 void
 dc_flip(uint8_t *rgb, int width, int height)
 {
+	const size_t bytes = (size_t)width * 3;
+	uint8_t *line = dc_xmalloc(bytes + 1);
+
 	for (int y = 0; y < height; y++) {
-		uint8_t *a = rgb + (size_t)y * (size_t)width * 3, *b = a + ((size_t)width - 1) * 3;
-
-		for (; a < b; a += 3, b -= 3)
-			for (int c = 0; c < 3; c++) {
-				const uint8_t t = a[c];
-
-				a[c] = b[c];
-				b[c] = t;
-			}
+		mirror(line, rgb + (size_t)y * bytes, width);
+		memcpy(rgb + (size_t)y * bytes, line, bytes);
 	}
+	free(line);
 }

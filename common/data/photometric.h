@@ -24,8 +24,9 @@ void dc_grayscale(uint8_t *rgb, size_t n);
 /* Mirror a (height, width, 3) image left to right. */
 void dc_flip(uint8_t *rgb, int width, int height);
 
-/* One pixel to hue, saturation, value and back. */
-void dc_rgb_to_hsv(uint8_t hsv[3], const uint8_t rgb[3]);
-void dc_hsv_to_rgb(uint8_t rgb[3], const uint8_t hsv[3]);
+/* Several of these in turn, in as few passes over the image as there are contrasts, and one more. */
+enum dc_change_kind { DC_CHANGE_BRIGHTNESS, DC_CHANGE_CONTRAST, DC_CHANGE_SATURATION, DC_CHANGE_HUE, DC_CHANGE_GRAY };
+struct dc_change { enum dc_change_kind kind; double f; };
+void dc_change_colours(uint8_t *rgb, size_t n, const struct dc_change *change, int n_changes);
 
 #endif

@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
 enum { WEIGHT_BITS = 32 - 8 - 2 }; /* 8 bits of pixel and 2 of headroom (weights overshoot 1) leave these in 32 */
 
 /* One axis: output i is the sum of w[i][k] * in[lo + first[i] + k], k < taps[i]. All inputs lie in [lo, lo + span). */
@@ -12,8 +16,8 @@ struct axis {
 	int n;             /* outputs */
 	int lo, span;
 	int *first, *taps;
-	int32_t *w;
-	size_t width;      /* of a row of w */
+	int32_t *w;        /* of an output, from i * width on: its weights, in pairs (struct pair); the last may be 0 */
+	size_t width;      /* of a row of w, even */
 	int identity;      /* output i is input lo + i */
 };
 
@@ -68,6 +72,23 @@ fixed(double w)
 	return (int32_t)(w < 0 ? w * (1 << WEIGHT_BITS) - 0.5 : w * (1 << WEIGHT_BITS) + 0.5);
 }
 
+/* Products of 16 bits are summed in pairs: two weights a, b lie as their lower SPLIT bits, then as what is above these, a in the
+ * lower half of each word. */
+enum { SPLIT = 11 };
+
+static void
+pair_up(int32_t *w, int taps)
+{
+	const int32_t mask = (1 << SPLIT) - 1;
+
+	for (int j = 0; j < taps; j += 2) {
+		const int32_t a = w[j], b = j + 1 < taps ? w[j + 1] : 0;
+
+		w[j] = (int32_t)((uint32_t)(a & mask) | (uint32_t)(b & mask) << 16);
+		w[j + 1] = (int32_t)((uint32_t)((a >> SPLIT) & 0xffff) | (uint32_t)(b >> SPLIT) << 16);
+	}
+}
+
 /* Outputs [at, at + n) of n_out, over the inputs [b0, b1) of n_in. */
 static void
 axis_init(struct axis *a, int at, int n, int n_out, float b0, float b1, int n_in, enum dc_interpolation f)
@@ -78,7 +99,7 @@ axis_init(struct axis *a, int at, int n, int n_out, float b0, float b1, int n_in
 	*a = (struct axis){ .n = n, .lo = at, .span = n, .identity = n_out == n_in && b0 == 0 && b1 == (float)n_in };
 	if (a->identity)
 		return;
-	a->width = (size_t)ceil((f == DC_BICUBIC ? 2.0 : 1.0) * stretched) * 2 + 1;
+	a->width = (size_t)ceil((f == DC_BICUBIC ? 2.0 : 1.0) * stretched) * 2 + 2;
 	a->first = dc_xcalloc((size_t)n, sizeof *a->first);
 	a->taps = dc_xcalloc((size_t)n, sizeof *a->taps);
 	a->w = dc_xcalloc((size_t)n * a->width, sizeof *a->w);
@@ -89,6 +110,7 @@ axis_init(struct axis *a, int at, int n, int n_out, float b0, float b1, int n_in
 		a->taps[i] = weigh(k, &a->first[i], (double)b0 + (at + i + 0.5) * scale, stretched, n_in, f);
 		for (int j = 0; j < a->taps[i]; j++)
 			w_i[j] = fixed(k[j]);
+		pair_up(w_i, a->taps[i]);
 	}
 	free(k);
 	a->lo = a->first[0];   /* the centres ascend, and so do first and first + taps */
@@ -105,6 +127,16 @@ axis_free(struct axis *a)
 	free(a->w);
 }
 
+/* Weight k of a row of pairs. */
+static inline int32_t
+weight(const int32_t *w, int k)
+{
+	const int32_t *pair = w + (k & ~1);
+	const int shift = k & 1 ? 16 : 0;
+
+	return (int16_t)((uint32_t)pair[0] >> shift) + (int16_t)((uint32_t)pair[1] >> shift) * (1 << SPLIT);
+}
+
 static inline uint8_t
 round8(int32_t sum)
 {
@@ -114,10 +146,53 @@ round8(int32_t sum)
 	return (uint8_t)sum;
 }
 
-/* Both passes work on LANES sums side by side, in loops over the lanes that the compiler makes vectors of. */
+/* Both passes work on LANES sums side by side. */
 enum { LANES = 32, ROWS = LANES / 4 };
 
-/* out[i] <- sum_k w[k] * in[k * step + i], i < LANES */
+/* out[i] <- sum_k w[k] * in[k * step + i], i < LANES, rounded to 8 bits. in is not looked at beyond the last weight. */
+#ifdef __AVX2__
+
+struct sums { __m256i lower[4], upper[4]; };
+
+/* sum += a weights[even] + b weights[odd] of LANES bytes a, b */
+static inline void
+add_pair(struct sums *s, __m256i a, __m256i b, const int32_t w[2])
+{
+	const __m256i zero = _mm256_setzero_si256(), lower = _mm256_set1_epi32(w[0]), upper = _mm256_set1_epi32(w[1]);
+	const __m256i lo = _mm256_unpacklo_epi8(a, b), hi = _mm256_unpackhi_epi8(a, b);
+	const __m256i x[4] = { _mm256_unpacklo_epi8(lo, zero), _mm256_unpackhi_epi8(lo, zero), _mm256_unpacklo_epi8(hi, zero),
+		_mm256_unpackhi_epi8(hi, zero) };
+
+	for (int i = 0; i < 4; i++) {
+		s->lower[i] = _mm256_add_epi32(s->lower[i], _mm256_madd_epi16(x[i], lower));
+		s->upper[i] = _mm256_add_epi32(s->upper[i], _mm256_madd_epi16(x[i], upper));
+	}
+}
+
+static inline void
+weighted(uint8_t *out, const uint8_t *in, size_t step, const int32_t *w, int taps)
+{
+#define LINE(k) _mm256_loadu_si256((const __m256i *)(in + (size_t)(k) * step))
+	struct sums s;
+	int k = 0;
+
+	for (int i = 0; i < 4; i++) {
+		s.lower[i] = _mm256_set1_epi32(1 << (WEIGHT_BITS - 1));
+		s.upper[i] = _mm256_setzero_si256();
+	}
+	for (; k + 1 < taps; k += 2)
+		add_pair(&s, LINE(k), LINE(k + 1), w + k);
+	if (k < taps)
+		add_pair(&s, LINE(k), _mm256_setzero_si256(), w + k);
+	for (int i = 0; i < 4; i++)
+		s.lower[i] = _mm256_srai_epi32(_mm256_add_epi32(s.lower[i], _mm256_slli_epi32(s.upper[i], SPLIT)), WEIGHT_BITS);
+	_mm256_storeu_si256((__m256i *)out, _mm256_packus_epi16(_mm256_packs_epi32(s.lower[0], s.lower[1]),
+	    _mm256_packs_epi32(s.lower[2], s.lower[3])));
+#undef LINE
+}
+
+#else
+
 static inline void
 weighted(uint8_t *out, const uint8_t *in, size_t step, const int32_t *w, int taps)
 {
@@ -127,7 +202,7 @@ weighted(uint8_t *out, const uint8_t *in, size_t step, const int32_t *w, int tap
 		sum[i] = 1 << (WEIGHT_BITS - 1);
 	for (int k = 0; k < taps; k++) {
 		const uint8_t *in_k = in + (size_t)k * step;
-		const int32_t w_k = w[k];
+		const int32_t w_k = weight(w, k);
 
 #pragma omp simd
 		for (int i = 0; i < LANES; i++)
@@ -138,17 +213,40 @@ weighted(uint8_t *out, const uint8_t *in, size_t step, const int32_t *w, int tap
 		out[i] = round8(sum[i]);
 }
 
-/* ROWS rows side by side: pixel x of row y to to[x][4 y ...], the fourth byte idle. Rows from n on are not there. */
+#endif
+
+/* ROWS rows side by side: pixel x of row y to to[x][4 y ...], the fourth byte idle. Rows from n on are the last one again. */
 static void
 interleave(uint8_t (*to)[LANES], struct dc_raster in, int top, int n)
 {
-	for (int y = 0; y < n; y++) {
-		const uint8_t *row = in.p + (size_t)(top + y) * in.stride;
+	const uint8_t *row[ROWS];
+	int x = 0;
 
-		for (int x = 0; x < in.width - 1; x++)
-			memcpy(to[x] + 4 * y, row + 3 * x, 4);
-		memcpy(to[in.width - 1] + 4 * y, row + 3 * (in.width - 1), 3);
-	}
+	for (int y = 0; y < ROWS; y++)
+		row[y] = in.p + (size_t)(top + (y < n ? y : n - 1)) * in.stride;
+#ifdef __AVX2__
+	/* four pixels of four rows: 4 x 4 words change places; 16 bytes are read for 12 */
+	const __m128i spread = _mm_set_epi8(-1, 11, 10, 9, -1, 8, 7, 6, -1, 5, 4, 3, -1, 2, 1, 0);
+
+	for (; 3 * x + 16 <= 3 * in.width; x += 4)
+		for (int y = 0; y < ROWS; y += 4) {
+			__m128i p[4], ab, cd;
+
+			for (int i = 0; i < 4; i++)
+				p[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(row[y + i] + 3 * x)), spread);
+			ab = _mm_unpacklo_epi32(p[0], p[1]);
+			cd = _mm_unpacklo_epi32(p[2], p[3]);
+			_mm_storeu_si128((__m128i *)(to[x] + 4 * y), _mm_unpacklo_epi64(ab, cd));
+			_mm_storeu_si128((__m128i *)(to[x + 1] + 4 * y), _mm_unpackhi_epi64(ab, cd));
+			ab = _mm_unpackhi_epi32(p[0], p[1]);
+			cd = _mm_unpackhi_epi32(p[2], p[3]);
+			_mm_storeu_si128((__m128i *)(to[x + 2] + 4 * y), _mm_unpacklo_epi64(ab, cd));
+			_mm_storeu_si128((__m128i *)(to[x + 3] + 4 * y), _mm_unpackhi_epi64(ab, cd));
+		}
+#endif
+	for (; x < in.width; x++)
+		for (int y = 0; y < ROWS; y++)
+			memcpy(to[x] + 4 * y, row[y] + 3 * x, 3);
 }
 
 /* The pixels of n rows from where they lie side by side. But at a row's end the idle byte goes along: the next pixel's
@@ -178,7 +276,10 @@ pass_rows(uint8_t *out, const struct axis *h, struct dc_raster in)
 		interleave(rows, in, top, n);
 		for (int x = 0; x < h->n; x++) {
 			weighted(pixel, rows[h->first[x]], LANES, h->w + (size_t)x * h->width, h->taps[x]);
-			deal(out + (size_t)top * bytes + 3 * (size_t)x, bytes, pixel, n, x + 1 == h->n);
+			if (n == ROWS && x + 1 < h->n)
+				deal(out + (size_t)top * bytes + 3 * (size_t)x, bytes, pixel, ROWS, 0);
+			else
+				deal(out + (size_t)top * bytes + 3 * (size_t)x, bytes, pixel, n, x + 1 == h->n);
 		}
 	}
 	free(rows);
@@ -199,7 +300,7 @@ columns(uint8_t *out, const struct axis *v, int y, struct dc_raster in)
 		int32_t sum = 1 << (WEIGHT_BITS - 1);
 
 		for (int k = 0; k < v->taps[y]; k++)
-			sum += w[k] * from[(size_t)k * in.stride + i];
+			sum += weight(w, k) * from[(size_t)k * in.stride + i];
 		out[i] = round8(sum);
 	}
 }

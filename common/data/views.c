@@ -184,19 +184,25 @@ dc_view_draw(struct dc_view *v, const struct dc_view_recipe *r, int width, int h
 	v->flip = chance(&rng, r->flip_p);
 }
 
+/* Colour jitter and grayscale. */
 static void
-apply_jitter(uint8_t *rgb, size_t n, const struct dc_view *v)
+apply_colours(uint8_t *rgb, size_t n, const struct dc_view *v)
 {
-	static void (*const adjust[DC_JITTERS])(uint8_t *, size_t, double) = {
-		dc_adjust_brightness, dc_adjust_contrast, dc_adjust_saturation, dc_adjust_hue
+	static const enum dc_change_kind kind[DC_JITTERS] = {
+		DC_CHANGE_BRIGHTNESS, DC_CHANGE_CONTRAST, DC_CHANGE_SATURATION, DC_CHANGE_HUE
 	};
+	struct dc_change change[DC_JITTERS + 1];
+	int k = 0;
 
 	for (int i = 0; i < DC_JITTERS; i++) {
 		const int op = v->order[i];
 
 		if (op >= 0 && !isnan(v->jitter[op]))
-			adjust[op](rgb, n, v->jitter[op]);
+			change[k++] = (struct dc_change){ kind[op], v->jitter[op] };
 	}
+	if (v->gray)
+		change[k++] = (struct dc_change){ DC_CHANGE_GRAY, 0 };
+	dc_change_colours(rgb, n, change, k);
 }
 
 /* The box of the image resized as a whole; beyond its border, black. */
@@ -235,9 +241,7 @@ dc_view_apply(uint8_t *out, struct dc_raster image, const struct dc_view_recipe 
 		DC_TRY(dc_resample(out, r->size, r->size, dc_raster_crop(image, b[0], b[1], b[2], b[3]), NULL, NULL,
 		    r->interpolation));
 	}
-	apply_jitter(out, (size_t)r->size * (size_t)r->size, v);
-	if (v->gray)
-		dc_grayscale(out, (size_t)r->size * (size_t)r->size);
+	apply_colours(out, (size_t)r->size * (size_t)r->size, v);
 	if (!isnan(v->blur))
 		dc_gaussian_blur(out, r->size, r->size, v->blur);
 	if (v->flip)
