@@ -58,8 +58,9 @@ weight-decay    |0.1        |X       decoupled weight decay
 grad-clip       |           |X       clip gradients to this global norm
 ema             |           |X       keep a moving average of the weights with this decay
 nan             |           |WHAT    stop or skip when a gradient is not finite
+stall           |           |SECONDS a tool that has waited so long for another says so; 0: never [600]
 '
-flags='exif keep-encoded strict by-value accept-numerics override'
+flags='exif keep-encoded strict by-value stall-exit accept-numerics override'
 
 usage() {
 	echo "usage: $me --data SHARDS --run DIR [options]"
@@ -74,6 +75,7 @@ usage() {
 	  --keep-encoded   pass encoded images to dc-augment, which decodes them
 	  --strict         a damaged shard fails the run
 	  --by-value       parameters and gradients inside the frames, not in shared memory
+	  --stall-exit     and then fails
 	  --accept-numerics  continue although OpenBLAS, its core or the thread count changed
 	  --override       continue although options changed
 	  -n, --dry-run    print the pipeline and an estimate of memory and disk, and stop
@@ -168,7 +170,7 @@ if [ -f "$run/run.json" ]; then
 		[[ $line =~ ^\"([a-z-]+)\":\ \"(.*)\",?$ ]] || continue
 		name=${BASH_REMATCH[1]} old=$(sed "$recorded" <<<"${BASH_REMATCH[2]}")
 		[ -n "${opt[$name]+is}" ] || continue
-		case $name in run | override | accept-numerics | threads | data-threads | profile) continue ;; esac
+		case $name in run | override | accept-numerics | threads | data-threads | profile | stall*) continue ;; esac
 		case $name${given[steps]+ steps}${given[epochs]+ epochs} in 'steps epochs' | 'epochs steps') # one length replaces the other
 			[ -z "$begun" ] || [ -z "$old" ] || changes+="  --$name: was '$old', now ''"$'\n'
 			continue ;;
@@ -306,13 +308,17 @@ learn=(dc-vocab)
 [ "${opt[merges]}" = 8000 ] || learn+=(--merges "${opt[merges]}") # unasked, it is silent where small data give fewer
 
 compose() { # compose POSITION: the six commands of the ring
+	args=(${verbose[@]+"${verbose[@]}"})
+	pass stall
+	flag stall-exit
+	common=(${args[@]+"${args[@]}"})
 	args=("$reader" --batch "${opt[batch]}" --seed "${opt[seed]}" --skip "$1" -j "${opt[data-threads]}")
 	[ -z "${opt[steps]}" ] || args+=(--steps "${opt[steps]}")
 	[ -n "${opt[steps]}" ] || args+=(--epochs "${opt[epochs]:-1}")
 	pass shuffle captions rejects
 	[ "$reader" = dc-mix ] || pass tail
 	flag strict exif keep-encoded
-	decode=("${args[@]}" "${data[@]}" ${verbose[@]+"${verbose[@]}"} "${sources[@]}")
+	decode=("${args[@]}" "${data[@]}" ${common[@]+"${common[@]}"} "${sources[@]}")
 	views=(--recipe "${opt[views]:-${opt[method]}}")
 	[ -n "${opt[views]}" ] || case ${opt[method]} in
 	siglip) views=(--recipe clip) ;;
@@ -322,23 +328,23 @@ compose() { # compose POSITION: the six commands of the ring
 	args=(dc-augment "${views[@]}" --size "${opt[size]}" --seed "${opt[seed]}" -j "${opt[data-threads]}")
 	pass eda wordnet max-pixels
 	read -r -a more <<<"${opt[augment]}"
-	augment=("${args[@]}" ${more[@]+"${more[@]}"} ${verbose[@]+"${verbose[@]}"})
+	augment=("${args[@]}" ${more[@]+"${more[@]}"} ${common[@]+"${common[@]}"})
 	mlm=${opt[mlm]}
 	case ${opt[method]} in
 	clip | slip | siglip) mlm=0 ;;
 	filip) [ "${opt[as]}" = released ] || mlm=0 ;;
 	esac
-	tokenize=(dc-tokenize --vocab "$vocab" --context "$context" --mlm "$mlm" --as "${opt[as]}" --seed "${opt[seed]}" ${verbose[@]+"${verbose[@]}"})
+	tokenize=(dc-tokenize --vocab "$vocab" --context "$context" --mlm "$mlm" --as "${opt[as]}" --seed "${opt[seed]}" ${common[@]+"${common[@]}"})
 	args=(dc-encode --loop "$tag" --threads "$threads")
 	pass profile
 	flag by-value
-	encode=("${args[@]}" ${verbose[@]+"${verbose[@]}"})
-	loss=(dc-loss ${verbose[@]+"${verbose[@]}"})
+	encode=("${args[@]}" ${common[@]+"${common[@]}"})
+	loss=(dc-loss ${common[@]+"${common[@]}"})
 	args=(dc-step --run "$run" --loop "$tag" --steps "$total" --warmup "$warmup")
 	pass lr lr-start weight-decay grad-clip ema save-every nan
 	[ -n "${opt[val]}" ] || pass keep keep-every # else val.sh does it: what waits for its row stays
 	flag by-value accept-numerics
-	step=("${args[@]}" ${verbose[@]+"${verbose[@]}"})
+	step=("${args[@]}" ${common[@]+"${common[@]}"})
 }
 
 # a wrong value is refused before anything is made
@@ -378,7 +384,7 @@ fi
 write_json() {
 	local name sep='{'
 	for name in "${names[@]}" $flags; do
-		case $name in run | override | accept-numerics | profile) continue ;; esac
+		case $name in run | override | accept-numerics | profile | stall*) continue ;; esac
 		printf '%s\n"%s": "%s"' "$sep" "$name" "$(sed 's/\\/\\\\/g; s/"/\\"/g; s/\t/\\t/g' <<<"${opt[$name]}")"
 		sep=,
 	done
@@ -446,13 +452,30 @@ tidy() { # the shared memory goes with the ring, whichever tool died
 	rm -f "$tag"
 }
 
+# With --stall-exit: a tool that hangs does not notice that its neighbours gave up. It has as long again to end.
+tools_of() { ps -o pid=,comm= --ppid "$1" | grep ' dc-'; }
+both_there() { [ "$(tools_of "$1" | grep -c ' dc-encode\| dc-step')" -eq 2 ]; }
+kill_hung() { # kill_hung SHELL
+	local pid name
+	until both_there "$1"; do sleep 0.1; done
+	while both_there "$1"; do sleep 0.5; done
+	sleep "${opt[stall]:-600}"
+	tools_of "$1" | while read -r pid name; do
+		echo "$me: $name has not ended: killed" >&2
+		kill -KILL "$pid"
+	done
+}
+
 # Only dc-step answers to signals: it gets what comes to us, besides what the terminal sends it.
 ring() {
+	local hung='' shell=$BASHPID
 	trap '' INT TERM HUP
 	exec 5>&- 7>&-
+	[ -z "${opt[stall-exit]}" ] || { kill_hung "$shell" 6<&- 8>&- >/dev/null & hung=$!; }
 	"${decode[@]}" | "${augment[@]}" | "${tokenize[@]}" | "${encode[@]}" | "${loss[@]}" |
 		bash -c 'echo $$ >"$1"; shift; exec "$@"' - "$tmp/pid" "${step[@]}" --lifeline 6
 	echo "${PIPESTATUS[*]}" >"$tmp/status"
+	[ -z "$hung" ] || kill -KILL "$hung"
 	! read -r -t 0 -u 6 || tidy # the pipe hung up: nobody else will
 }
 hears() { grep -q '^SigCgt:.*[4567cdef]...$' "/proc/$1/status"; } # it handles SIGTERM

@@ -8,6 +8,7 @@
 #include "base/progress.h"
 #include "data/augment.h"
 #include "store/model.h"
+#include "stream/stall.h"
 
 static struct {
 	const char *recipe, *wordnet, *interpolation, *resize, *model;
@@ -102,6 +103,8 @@ opt_eda(void *dst, const char *name, const char *value)
 	return 0;
 }
 
+static struct dc_stall stall = DC_STALL_DEFAULT;
+
 static const struct dc_opt table[] = {
 	DC_OPT_CHOICE("recipe", 'r', &o.recipe, "declip|clip|openclip|slip|eval", "which views"),
 	DC_OPT_INT("size", 'S', &o.size, 1, 4096, "S", "width and height of a view in pixels"),
@@ -126,6 +129,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_INT("seed", 's', &o.seed, 0, 9007199254740992.0, "N", "seed of all that is drawn"),
 	DC_OPT_INT("jobs", 'j', &o.jobs, 0, 1024, "N", "threads; the bytes do not depend on it [all processors]"),
 	DC_OPT_FLAG("trace", 0, &o.trace, "add what was drawn to the frames"),
+	DC_OPTS_STALL(&stall),
 	DC_OPT_VERBOSE(&o.verbose),
 	DC_OPT_END
 };
@@ -289,6 +293,7 @@ main(int argc, char **argv)
 	if (dc_opts_parse(argc, argv, "[options] < samples > views", "makes image and caption views of samples", table)
 	    < argc)
 		dc_die_usage("%s: dc-augment takes no operands", argv[argc - 1]);
+	dc_stall_start(&stall);
 	apply_model();
 	r.augment = (struct dc_augment){ .recipe = make_recipe(), .seed = (uint64_t)o.seed, .eda = o.eda, .trace = o.trace,
 		.max_pixels = (uint64_t)o.max_pixels };

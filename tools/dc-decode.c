@@ -11,6 +11,7 @@
 #include "data/feed.h"
 #include "data/plan.h"
 #include "data/reader.h"
+#include "stream/stall.h"
 #include "stream/stream.h"
 
 static struct {
@@ -19,6 +20,8 @@ static struct {
 	int count, exif, keep_encoded, name_shards, strict, verbose;
 } o = { .batch = 64, .epochs = 1, .world = 1, .max_pixels = 25000000, .caption = "txt", .captions = "draw",
 	.image = "jpg,jpeg,png,webp", .tail = "carry" };
+
+static struct dc_stall stall = DC_STALL_DEFAULT;
 
 static const struct dc_opt table[] = {
 	DC_OPT_INT("batch", 'b', &o.batch, 1, 1 << 20, "N", "slots in a batch, over all ranks"),
@@ -41,6 +44,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_FLAG("count", 'c', &o.count, "print the slots of an epoch, without decoding, and stop"),
 	DC_OPT_STR("rejects", 0, &o.rejects, "FILE", "list refused samples here, tab-separated"),
 	DC_OPT_FLAG("strict", 0, &o.strict, "fail on a damaged shard"),
+	DC_OPTS_STALL(&stall),
 	DC_OPT_VERBOSE(&o.verbose),
 	DC_OPT_END
 };
@@ -244,6 +248,7 @@ main(int argc, char **argv)
 	dc_keep_memory();
 	first = dc_opts_parse(argc, argv, "[options] SHARD...",
 	    "reads tar shards of images and captions and writes samples", table);
+	dc_stall_start(&stall);
 	if (dc_shards_expand(&r.shards, argv + first, argc - first) < 0)
 		dc_die_usage("%s", dc_err());
 	check_opts(&r);

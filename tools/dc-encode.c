@@ -16,6 +16,7 @@
 #include "nn/encoder.h"
 #include "store/model.h"
 #include "stream/gather.h"
+#include "stream/stall.h"
 
 void openblas_set_num_threads(int n);
 int openblas_get_parallel(void); /* 2: the OpenMP build */
@@ -25,6 +26,8 @@ static struct {
 	int64_t threads, read_ahead;
 	int hidden, by_value, verbose;
 } o = { .read_ahead = -1 };
+
+static struct dc_stall stall = DC_STALL_DEFAULT;
 
 static const struct dc_opt table[] = {
 	DC_OPT_STR("loop", 'l', &o.loop, "FIFO", "train: take parameters and d(features) from this FIFO"),
@@ -36,6 +39,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_FLAG("by-value", 0, &o.by_value, "put gradients into the frames, not into the shared file"),
 	DC_OPT_STR("profile", 0, &o.profile, "FILE", "write there at the end where a training step's time went"),
 	DC_OPT_INT("threads", 'j', &o.threads, 0, 4096, "N", "threads of the matrix products [all processors]"),
+	DC_OPTS_STALL(&stall),
 	DC_OPT_VERBOSE(&o.verbose),
 	DC_OPT_END
 };
@@ -1109,6 +1113,7 @@ main(int argc, char **argv)
 	dc_blas_start(argv);
 	first = dc_opts_parse(argc, argv, "--loop FIFO | --model MODEL [options]",
 	    "encodes images and captions: trains in a ring, or makes features with a model", table);
+	dc_stall_start(&stall);
 	if (first < argc)
 		dc_die_usage("%s: takes no operand; batches come on stdin", argv[first]);
 	if (!o.loop == !o.model)

@@ -7,6 +7,7 @@
 #include "base/progress.h"
 #include "loss/loss.h"
 #include "nn/blas.h"
+#include "stream/stall.h"
 #include "stream/stream.h"
 
 static struct opts {
@@ -15,6 +16,8 @@ static struct opts {
 	int64_t queue, nns_after, rows, filip_top;
 	int list, verbose;
 } o;
+
+static struct dc_stall stall = DC_STALL_DEFAULT;
 
 static const struct dc_opt options[] = {
 	DC_OPT_CHOICE("method", 'm', &o.method, DC_METHODS, "which terms there are"),
@@ -35,6 +38,7 @@ static const struct dc_opt options[] = {
 	DC_OPT_DOUBLE("logit-scale-max", 0, &o.hi, -100, 100, "X", "largest logit_scale (the log)"),
 	DC_OPT_INT("rows", 0, &o.rows, 1, 1 << 28, "N", "samples in one dfeatures frame (default: as many as fit 512 MiB)"),
 	DC_OPT_FLAG("list", 'l', &o.list, "print the methods, their terms and weights, and exit"),
+	DC_OPTS_STALL(&stall),
 	DC_OPT_VERBOSE(&o.verbose),
 	DC_OPT_END
 };
@@ -647,6 +651,7 @@ main(int argc, char **argv)
 	memcpy(o.weight, s.c.weight, sizeof o.weight);
 	first = dc_opts_parse(argc, argv, "[options] <features >dfeatures",
 	    "computes the objective on features and its gradient", options);
+	dc_stall_start(&stall);
 	if (first < argc)
 		dc_die_usage("unexpected argument '%s': features come on standard input", argv[first]);
 	if (o.list)

@@ -10,6 +10,7 @@
 #include "base/util.h"
 #include "data/feed.h"
 #include "data/mix.h"
+#include "stream/stall.h"
 #include "stream/stream.h"
 
 static struct {
@@ -18,6 +19,8 @@ static struct {
 	int count, exif, keep_encoded, name_shards, strict, verbose;
 } o = { .batch = 64, .epochs = 1, .world = 1, .max_pixels = 25000000, .caption = "txt", .captions = "draw",
 	.image = "jpg,jpeg,png,webp" };
+
+static struct dc_stall stall = DC_STALL_DEFAULT;
 
 static const struct dc_opt table[] = {
 	DC_OPT_INT("batch", 'b', &o.batch, 1, 1 << 20, "N", "slots in a batch, over all ranks"),
@@ -39,6 +42,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_FLAG("count", 'c', &o.count, "print the samples of an epoch of all sources, without decoding, and stop"),
 	DC_OPT_STR("rejects", 0, &o.rejects, "FILE", "list refused samples here, tab-separated"),
 	DC_OPT_FLAG("strict", 0, &o.strict, "fail on a damaged shard"),
+	DC_OPTS_STALL(&stall),
 	DC_OPT_VERBOSE(&o.verbose),
 	DC_OPT_END
 };
@@ -210,6 +214,7 @@ main(int argc, char **argv)
 	dc_keep_memory();
 	first = dc_opts_parse(argc, argv, "[options] NAME=WEIGHT:SHARDS...",
 	    "reads several sets of tar shards in exact proportions and writes samples", table);
+	dc_stall_start(&stall);
 	if (o.rank >= o.world)
 		dc_die_usage("--rank %" PRId64 ": must be below --world %" PRId64, o.rank, o.world);
 	if (dc_sources_captions(&r.sources, o.caption) < 0)

@@ -14,6 +14,7 @@
 #include "peek/album.h"
 #include "peek/gallery.h"
 #include "peek/show.h"
+#include "stream/stall.h"
 #include "stream/stream.h"
 
 enum { KINDS_MAX = 16 };
@@ -217,6 +218,7 @@ finish(struct peek *p, int status)
 int
 main(int argc, char **argv)
 {
+	static struct dc_stall stall = DC_STALL_DEFAULT;
 	static const struct dc_opt table[] = {
 		DC_OPT_STR("kind", 'k', &o.kind, "KIND", "print only frames of this kind"),
 		DC_OPT_INT("frames", 'n', &o.frames, 1, 1e15, "N", "print so many frames; the rest pass unseen"),
@@ -232,6 +234,7 @@ main(int argc, char **argv)
 		DC_OPT_INT("columns", 0, &o.columns, 1, 16, "N", "samples in a row of the sheet"),
 		DC_OPT_STR("images", 0, &o.images, "DIR", "write every image as DIR/NNNNNN.V.jpg, V the view"),
 		DC_OPT_STR("table", 0, &o.table, "FILE", "write keys, labels and captions, tab separated, a row a caption"),
+		DC_OPTS_STALL(&stall),
 		DC_OPT_VERBOSE(&o.verbose),
 		DC_OPT_END
 	};
@@ -242,6 +245,7 @@ main(int argc, char **argv)
 
 	dc_main_init("dc-peek");
 	first = dc_opts_parse(argc, argv, "[options] [FILE]", "prints what flows in a stream, and passes it on", table);
+	dc_stall_start(&stall);
 	if (argc - first > 1)
 		dc_die_usage("one FILE at most");
 	check_opts();

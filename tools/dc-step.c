@@ -21,6 +21,7 @@
 #include "store/runlog.h"
 #include "store/shm.h"
 #include "store/sums.h"
+#include "stream/stall.h"
 #include "stream/stream.h"
 
 enum { RETRY_MS = 20, ROW_MAX = 1024, LIFELINE = 2 /* its place among the watched */ };
@@ -48,6 +49,8 @@ take_lifeline(void *dst, const char *name, const char *value)
 	return 0;
 }
 
+static struct dc_stall stall = DC_STALL_DEFAULT;
+
 static const struct dc_opt table[] = {
 	DC_OPT_STR("run", 0, &o.run, "RUN", "the run's directory"),
 	DC_OPT_STR("loop", 0, &o.loop, "FIFO", "the named pipe back to dc-encode"),
@@ -70,6 +73,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_CALL("lifeline", 0, take_lifeline, &o.lifeline, "FD", "stop when this pipe, open for reading, has no writer any more"),
 	DC_OPT_CHOICE("print", 0, &o.print, "position|step|config", "print this of the newest checkpoint and exit"),
 	DC_OPT_STR("verify", 0, &o.verify, "RUN", "check every checkpoint of RUN, print a table and exit"),
+	DC_OPTS_STALL(&stall),
 	DC_OPT_VERBOSE(&o.verbose),
 	DC_OPT_END
 };
@@ -454,9 +458,13 @@ write_row(const char *row)
 	size_t n = strlen(row);
 
 	while (r.row_fd >= 0 && n) {
+		int at = dc_wait_begin(&(struct dc_wait){ .fd = r.row_fd, .writing = 1, .name = "<stdout>", .kind = "row",
+			.step = r.s.step, .number = r.s.step });
+		int e = poll(p, 5, -1);
 		ssize_t k;
 
-		if (poll(p, 5, -1) < 0 && errno == EINTR)
+		dc_wait_end(at);
+		if (e < 0 && errno == EINTR)
 			continue;
 		if (!p[0].revents)   /* a neighbour or a signal: the main loop will see it too */
 			return;
@@ -549,17 +557,11 @@ checkpoint(void)
 
 /* Open the FIFO without waiting for its reader for ever: a dead stdin ends it (3), a signal too. Exit status or -1. */
 static int
-open_loop(void)
+wait_reader(int *fd)
 {
 	struct pollfd p[3] = { { STDIN_FILENO, 0, 0 }, { wake[0], POLLIN, 0 }, { (int)o.lifeline, 0, 0 } };
-	struct stat sb;
-	int fd;
 
-	if (stat(o.loop, &sb) < 0)
-		dc_die_errno("%s", o.loop);
-	if (!S_ISFIFO(sb.st_mode))
-		dc_die("%s: not a FIFO", o.loop);
-	while ((fd = open(o.loop, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {
+	while ((*fd = open(o.loop, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {
 		if (errno != ENXIO && errno != EINTR)
 			dc_die_errno("%s", o.loop);
 		if (poll(p, 3, RETRY_MS) < 0)
@@ -569,9 +571,27 @@ open_loop(void)
 		if (p[1].revents || p[2].revents)
 			return DC_EXIT_OK;   /* nothing has changed since the checkpoint */
 	}
-	if (dc_out_init(&r.loop, fd, o.loop) < 0)
-		dc_die("%s", dc_err());
 	return -1;
+}
+
+static int
+open_loop(void)
+{
+	char *what = dc_xasprintf("for somebody (dc-encode) to open %s for reading", o.loop);
+	struct stat sb;
+	int fd, at, status;
+
+	if (stat(o.loop, &sb) < 0)
+		dc_die_errno("%s", o.loop);
+	if (!S_ISFIFO(sb.st_mode))
+		dc_die("%s: not a FIFO", o.loop);
+	at = dc_wait_begin(&(struct dc_wait){ .fd = -1, .name = what });
+	status = wait_reader(&fd);
+	dc_wait_end(at);
+	free(what);
+	if (status < 0 && dc_out_init(&r.loop, fd, o.loop) < 0)
+		dc_die("%s", dc_err());
+	return status;
 }
 
 static int
@@ -1077,6 +1097,7 @@ main(int argc, char *argv[])
 		return print_state();
 
 	catch_signals();
+	dc_stall_start(&stall);
 	lock_run();
 	atexit(remove_shm);
 	load();

@@ -13,6 +13,7 @@
 #include "store/config.h"
 #include "store/model.h"
 #include "store/safetensors.h"
+#include "stream/stall.h"
 #include "stream/stream.h"
 #include "text/bpe.h"
 #include "text/clean.h"
@@ -27,6 +28,8 @@ static struct {
 	int verbose;
 } o = { .as = "paper", .print = "ids", .context = 77, .threads = 1, .mlm = 0.15 };
 
+static struct dc_stall stall = DC_STALL_DEFAULT;
+
 static const struct dc_opt table[] = {
 	DC_OPT_STR("vocab", 0, &o.vocab, "FILE", "the vocabulary (required without --model)"),
 	DC_OPT_INT("context", 0, &o.context, 3, CONTEXT_MAX, "T", "ids in a row, start and end included"),
@@ -37,6 +40,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_STR("lines", 0, &o.lines, "FILE", "tokenize the lines of a text file instead of stdin's stream"),
 	DC_OPT_CHOICE("print", 0, &o.print, "ids|clean|repaired|decoded", "with --lines: frames, or text"),
 	DC_OPT_INT("threads", 'j', &o.threads, 1, THREADS_MAX, "N", "threads; the output does not depend on them"),
+	DC_OPTS_STALL(&stall),
 	DC_OPT_VERBOSE(&o.verbose),
 	DC_OPT_END
 };
@@ -535,6 +539,7 @@ main(int argc, char **argv)
 
 	dc_main_init("dc-tokenize");
 	first = dc_opts_parse(argc, argv, "[options] --vocab FILE", "turns captions into token ids: views -> batch", table);
+	dc_stall_start(&stall);
 	check_opts(argc - first);
 	if (prints("clean") || prints("repaired"))
 		return run_print(&t, o.lines);

@@ -12,6 +12,7 @@
 #include <xxhash.h>
 
 #include "stream/check.h"
+#include "stream/stall.h"
 
 enum { PHASE_HEADER, PHASE_BODY, PHASE_TRAILER, TRAILER_BYTES = 9, FIRST_ALLOCATION = 1 << 24 };
 
@@ -70,6 +71,22 @@ dc_frame_put_err(const struct dc_frame *f, const char *fmt, ...)
 
 /* --- bytes --- */
 
+static int
+poll_watched(const struct dc_in *in, struct pollfd *p)
+{
+	struct dc_wait w = { .fd = in->fd, .name = in->name, .step = in->last_step, .number = in->frames, .got = in->got,
+		.all = in->phase == PHASE_HEADER ? 0 : in->body_bytes };
+	int at, r;
+
+	memcpy(w.kind, in->last_kind, sizeof w.kind);
+	at = dc_wait_begin(&w);
+	do
+		r = poll(p, 1 + (nfds_t)in->n_watch, -1);
+	while (r < 0 && errno == EINTR);
+	dc_wait_end(at);
+	return r;
+}
+
 /* Wait until the input has something. DC_FRAME: it has; DC_GONE, DC_OTHER, DC_FAIL. */
 static int
 wait_input(struct dc_in *in)
@@ -77,9 +94,8 @@ wait_input(struct dc_in *in)
 	struct pollfd p[5] = { { .fd = in->fd, .events = POLLIN } };
 
 	memcpy(p + 1, in->watch, sizeof in->watch);
-	while (poll(p, 1 + (nfds_t)in->n_watch, -1) < 0)
-		if (errno != EINTR)
-			return dc_err_errno("%s: poll", in->name);
+	if (poll_watched(in, p) < 0)
+		return dc_err_errno("%s: poll", in->name);
 	for (int i = 1; i <= in->n_watch; i++)
 		if (!p[i].events && (p[i].revents & (POLLERR | POLLHUP | POLLNVAL)))
 			return DC_GONE;
@@ -375,6 +391,8 @@ dc_frame_read(struct dc_in *in, struct dc_frame *f)
 		return r;
 	in->phase = PHASE_HEADER;
 	in->frames++;
+	memcpy(in->last_kind, f->kind, sizeof f->kind);
+	in->last_step = f->step;
 	return parse_body(in, f);
 }
 
@@ -388,22 +406,40 @@ dc_out_init(struct dc_out *out, int fd, const char *name)
 	return 0;
 }
 
-static int
-write_all(struct dc_out *out, struct iovec *v, int n)
+/* One write, or the wait for one. What writev() came to; -1 with EAGAIN after a wait. */
+static ssize_t
+write_some(struct dc_out *out, const struct iovec *v, int n, struct dc_wait *w)
 {
+	struct pollfd p = { .fd = out->fd, .events = POLLOUT };
+	int at = dc_wait_begin(w);
+	ssize_t k = writev(out->fd, v, n);
+
+	if (k < 0 && errno == EAGAIN) {
+		poll(&p, 1, -1);
+		errno = EAGAIN;
+	}
+	dc_wait_end(at);
+	return k;
+}
+
+static int
+write_all(struct dc_out *out, struct iovec *v, int n, const char *kind, uint64_t step)
+{
+	struct dc_wait wait = { .fd = out->fd, .writing = 1, .name = out->name, .step = step, .number = out->frames + 1 };
 	ssize_t w;
 
+	snprintf(wait.kind, sizeof wait.kind, "%s", kind);
+	for (int i = 0; i < n; i++)
+		wait.all += v[i].iov_len;
 	while (n) {
-		if ((w = writev(out->fd, v, n)) < 0) {
+		if ((w = write_some(out, v, n, &wait)) < 0) {
 			if (errno == EPIPE)
 				return DC_GONE;
-			if (errno == EAGAIN) {
-				struct pollfd p = { .fd = out->fd, .events = POLLOUT };
-				poll(&p, 1, -1);
-			} else if (errno != EINTR)
+			if (errno != EAGAIN && errno != EINTR)
 				return dc_err_errno("%s", out->name);
 			continue;
 		}
+		wait.got += (uint64_t)w;
 		out->bytes += (uint64_t)w;
 		for (; n && (size_t)w >= v->iov_len; v++, n--)
 			w -= (ssize_t)v->iov_len;
@@ -445,14 +481,15 @@ write_frame(struct dc_out *out, const char *kind, uint64_t step, const void *bod
 	trailer[0] = 0xcf;
 	for (int i = 0; i < 8; i++)
 		trailer[1 + i] = (unsigned char)(sum >> 8 * (7 - i));
-	return write_all(out, (struct iovec[]){ { head, n }, { (void *)(uintptr_t)body, bytes }, { trailer, sizeof trailer } }, 3);
+	return write_all(out, (struct iovec[]){ { head, n }, { (void *)(uintptr_t)body, bytes }, { trailer, sizeof trailer } }, 3,
+	    kind, step);
 }
 
 int
 dc_frame_pass(struct dc_out *out, const struct dc_frame *f)
 {
 	return write_all(out, (struct iovec[]){ { (void *)(uintptr_t)f->head, (size_t)f->n_head }, { f->body, f->bytes },
-		{ (void *)(uintptr_t)f->tail, (size_t)f->n_tail } }, 3);
+		{ (void *)(uintptr_t)f->tail, (size_t)f->n_tail } }, 3, f->kind, f->step);
 }
 
 int

@@ -73,6 +73,7 @@ struct dc_in {
 	/* state of a read under way */
 	int phase; size_t got; unsigned char buf[65536]; size_t buf_at, buf_n;
 	uint64_t body_bytes;
+	char last_kind[DC_KIND_MAX + 1]; uint64_t last_step; /* of the last whole frame, for the watchdog (stall.h) */
 };
 
 struct dc_out { int fd; const char *name; uint64_t frames, bytes; };
