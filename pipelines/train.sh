@@ -40,6 +40,7 @@ nns-after       |           |N       rows that must be valid before NNS begins [
 logit-scale     |           |LO,HI   limits of the logarithm of the scale [the method]
 freeze          |           |LIST    conv1,image,text,bn or none [the method]
 filip-top       |           |N       candidates among FILIP'"'"'s tokens, 0 for all [0, as released 16]
+part            |           |N       images of a batch that a ResNet is normalised over at a time [each part, at most 64]
 views           |           |R       views: declip, clip, openclip, slip [the method]
 augment         |           |OPTS    more options of dc-augment, such as "--scale 0.3,1"
 eda             |           |LIST    caption changes: synonym,swap,delete [all three]
@@ -196,7 +197,7 @@ if [ -n "$changes" ] && [ -z "${opt[override]}" ]; then
 	echo "Take another --run DIR, or add --override to go on with the new ones." >&2
 	exit 1
 fi
-for name in method as arch init vocab weights freeze logit-scale filip-top queue nns-after; do
+for name in method as arch init vocab weights freeze logit-scale filip-top part queue nns-after; do
 	[[ $changes != *"  --$name: "* ]] || die "--override cannot change --$name: $run/step-00000000 decided it; take another --run DIR (--init $run starts from its weights)"
 done
 reader=dc-decode
@@ -291,7 +292,7 @@ export OMP_NUM_THREADS=$threads
 tag=$run/loop
 
 args=(dc-init --arch "$arch" --method "${opt[method]}" --as "${opt[as]}" --seed "${opt[seed]}" --queue "$queue" --nns-after "$after")
-pass weights freeze logit-scale filip-top
+pass weights freeze logit-scale filip-top part
 [ -z "${opt[init]}" ] || args+=(--from "${opt[init]}")
 init=("${args[@]}")
 

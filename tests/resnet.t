@@ -47,6 +47,19 @@ ring fixed --method clip --freeze bn --steps 3 --save-every 3; ok $? '--freeze b
 	[ "$(number fixed step-00000000 visual.bn1.weight)" != "$(number fixed step-00000003 visual.bn1.weight)" ]
 ok $? 'they stay, and the weights move'
 
+# over how many images it is normalised is the run's choice, and recorded
+begin() { dc-init --arch arch.json --vocab vocab.gz --method clip --seed 3 "$@"; }
+begin --out as-it-comes && begin --part 8 --out eight && begin --part 3 --out three && ring as-it-comes --method clip --steps 2 --seed 3 &&
+	ring eight --method clip --steps 2 --seed 3 --part 8 && ring three --method clip --steps 2 --seed 3 --part 3; ok $? '--part: three runs'
+check 'a whole batch, as it comes' cmp "as-it-comes/latest/$f" "eight/latest/$f"
+[ "$(number eight latest visual.bn1.running_mean)" != "$(number three latest visual.bn1.running_mean)" ] &&
+	[ "$(number eight latest visual.bn1.num_batches_tracked)" = 'I64 0200000000000000' ] &&
+	[ "$(number three latest visual.bn1.num_batches_tracked)" = 'I64 0600000000000000' ]
+ok $? 'and three, three and two'
+check 'is in the configuration' grep -q 'part[^a-z]*:3' three/latest/state.safetensors
+run 2 'no ResNet, no part' dc-init --arch vit-s64-p16 --part 8 --out none
+said '--part: the image tower is no ResNet' 'is said'
+
 # encoded alone: by the running statistics, so who else is in the batch says nothing
 dc-decode --batch 24 --tail short --captions first scenes/train-000.tar 2>err | dc-augment --recipe eval --model whole 2>>err >views.dcs
 dc-encode --model whole --only images <views.dcs >a.dcs 2>>err; ok $? 'encodes'

@@ -573,6 +573,50 @@ start(struct train *t)
 
 /* --- one step --- */
 
+/* The images of rows [row, row + n) of a view, out of the frames that have them. */
+static int
+gather_images(struct train *t, uint8_t *to, int view, int row, int n)
+{
+	const size_t S = (size_t)t->c.vision.image_size, bytes = S * S * 3;
+	struct dc_tensor x;
+	int at = 0;
+
+	for (int i = 0; i < t->now.n && at < row + n; i++) {
+		int rows, from, end;
+
+		DC_TRY(image_view(&t->now.part[i], &t->c, view, &x));
+		rows = (int)x.shape[0];
+		from = row > at ? row - at : 0;
+		end = row + n < at + rows ? row + n - at : rows;
+		if (from < end)
+			memcpy(to + (size_t)(at + from - row) * bytes, (const uint8_t *)x.data + (size_t)from * bytes, (size_t)(end - from) * bytes);
+		at += rows;
+	}
+	return at < row + n ? dc_frame_err(&t->now.part[t->now.n - 1], "image.%d has fewer rows than image.0", view) : 0;
+}
+
+/* What a ResNet is normalised over is the run's choice (config's part), and not how the batch was cut into frames. */
+static int
+forward_images(struct train *t, int N)
+{
+	const size_t S = (size_t)t->c.vision.image_size;
+	uint8_t *rgb = dc_xmalloc((size_t)t->c.part * S * S * 3);
+	int r = DC_FRAME;
+
+	for (int row = 0; row < N && r == DC_FRAME; row += t->c.part) {
+		const int n = N - row < t->c.part ? N - row : t->c.part;
+
+		for (int v = 0; v < t->c.image_views && r == DC_FRAME; v++) {
+			if ((r = gather_images(t, rgb, v, row, n)) < 0)
+				break;
+			dc_enc_image(t->enc, v, row, n, rgb);
+			r = look_round(t);
+		}
+	}
+	free(rgb);
+	return r;
+}
+
 static int
 forward_part(struct train *t, struct dc_frame *f, int row, int *n)
 {
@@ -585,6 +629,8 @@ forward_part(struct train *t, struct dc_frame *f, int row, int *n)
 		if (!v)
 			*n = (int)x.shape[0];
 		DC_TRY(rows_are(f, "an image view", &x, *n));
+		if (c->part)
+			continue;   /* done before, in parts of their own */
 		dc_enc_image(t->enc, v, row, *n, x.data);
 		if ((r = look_round(t)) != DC_FRAME)
 			return r;
@@ -630,6 +676,8 @@ forward(struct train *t)
 		if (t->t[i].g)
 			memset(t->t[i].g, 0, t->t[i].p.n * sizeof *t->t[i].g);
 	dc_enc_begin(t->enc, N, 1);
+	if (t->c.part && (r = forward_images(t, N)) != DC_FRAME)
+		return r;
 	for (int i = 0; i < t->now.n; i++, row += n)
 		if ((r = forward_part(t, &t->now.part[i], row, &n)) != DC_FRAME)
 			return r;

@@ -20,7 +20,7 @@
 
 static struct {
 	const char *arch, *from, *method, *as, *init, *weights, *freeze, *vocab, *out, *model, *scale;
-	int64_t seed, batch, queue, nns_after, simsiam_width, simsiam_hidden, simclr_width, simclr_hidden, filip_width, filip_top;
+	int64_t seed, batch, queue, nns_after, simsiam_width, simsiam_hidden, simclr_width, simclr_hidden, filip_width, filip_top, part;
 	int verbose, dry;
 } o = { .method = "declip", .as = "paper", .batch = 64, .filip_top = -1 };
 
@@ -42,6 +42,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_INT("filip-width", 0, &o.filip_width, 1, 65536, "N", "width of FILIP's projected tokens; default 256"),
 	DC_OPT_INT("filip-top", 0, &o.filip_top, 0, 65536, "N",
 	    "FILIP's candidates among a sample's tokens, 0 for all; default 0, as released 16"),
+	DC_OPT_INT("part", 0, &o.part, 1, 65536, "N", "a ResNet is normalised over N images of a batch at a time; default: over each part"),
 	DC_OPT_STR("vocab", 0, &o.vocab, "FILE", "the vocabulary; its size becomes the model's"),
 	DC_OPT_INT("seed", 's', &o.seed, 0, 1LL << 53, "N", "seed of the random numbers; default 0"),
 	DC_OPT_STR("out", 'o', &o.out, "RUN", "begin the run RUN: write RUN/step-00000000 and RUN/latest"),
@@ -180,6 +181,8 @@ take_method(struct dc_config *c)
 	c->simclr_width = o.simclr_width ? (int)o.simclr_width : c->simclr_width;
 	c->simclr_hidden = o.simclr_hidden ? (int)o.simclr_hidden : c->simclr_hidden;
 	c->filip_width = o.filip_width ? (int)o.filip_width : c->filip_width;
+	DC_CHECK(!o.part || dc_config_resnet(c), "--part: the image tower is no ResNet, which alone is normalised over a batch");
+	c->part = (int)o.part;
 	c->filip_top = o.filip_top >= 0 ? (int)o.filip_top : c->filip_top;
 	dc_config_views(c);
 	return 0;

@@ -1043,7 +1043,8 @@ dc_enc_bytes(const struct dc_config *c, int N, double tokens)
 	const struct dc_vision *v = &c->vision;
 	const struct dc_text *t = &c->text;
 	const int grid = dc_config_resnet(c) ? 0 : v->image_size / v->patch_size;
-	const double G = (double)grid * grid, part = N < 64 ? N : 64;
+	const int most = c->part ? c->part : 64;
+	const double G = (double)grid * grid, part = N < most ? N : most;
 	const int image = c->image_views > 0 ? c->image_views : 1, text = c->caption_views > 0 ? c->caption_views : 1;
 	const int mlm = has(c, DC_TERM_MLM) && !c->released;
 	double scratch = 0, reals = image * (grid ? kept_by(N, 1 + G, v->layers, v->width, v->mlp, v->heads) :

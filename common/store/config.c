@@ -443,7 +443,7 @@ take_run(struct dc_config *c, json_t *o)
 	double queue, after;
 
 	DC_TRY(only_keys(o, "config", "model method as weights freeze queue nns_after logit_scale simsiam_width simsiam_hidden "
-	    "simclr_hidden simclr_width simclr_temperature filip_width filip_top"));
+	    "simclr_hidden simclr_width simclr_temperature filip_width filip_top part"));
 	DC_CHECK(method, "config: 'method' is missing");
 	DC_CHECK(!as || !strcmp(as, "paper") || !strcmp(as, "released"), "config: 'as' must be paper or released");
 	DC_TRY(dc_config_method(c, method, as && !strcmp(as, "released")));
@@ -462,6 +462,7 @@ take_run(struct dc_config *c, json_t *o)
 	DC_TRY(take_number(o, "config", "simclr_temperature", 1e-3, 1e3, &c->simclr_temperature));
 	DC_TRY(take_int(o, "config", "filip_width", 1, 65536, c->filip_width, &c->filip_width));
 	DC_TRY(take_int(o, "config", "filip_top", 0, 65536, c->filip_top, &c->filip_top));
+	DC_TRY(take_int(o, "config", "part", 0, 65536, c->part, &c->part));
 	dc_config_views(c);
 	DC_CHECK(!(c->weight[DC_TERM_NNS] > 0) || c->queue > 0, "config: 'queue' must be positive where nns has a weight");
 	return 0;
@@ -580,5 +581,7 @@ dc_config_json(const struct dc_config *c)
 		    c->simclr_width, "simclr_temperature", c->simclr_temperature));
 	if (c->weight[DC_TERM_FILIP] > 0)
 		json_object_update_new(o, json_pack("{s:i, s:i}", "filip_width", c->filip_width, "filip_top", c->filip_top));
+	if (c->part > 0)
+		json_object_update_new(o, json_pack("{s:i}", "part", c->part));
 	return dumped(o, JSON_COMPACT);
 }

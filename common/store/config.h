@@ -10,7 +10,7 @@
  *	 "simsiam_hidden": 512}
  *
  * and where simclr or filip has a weight: "simclr_hidden": 4096, "simclr_width": 256, "simclr_temperature": 0.1,
- * "filip_width": 256, "filip_top": 0.
+ * "filip_width": 256, "filip_top": 0; and where it was asked for, "part": 16.
  *
  * open_clip_config.json of a model directory is the value of "model". */
 #ifndef DC_STORE_CONFIG_H
@@ -52,6 +52,7 @@ struct dc_config {
 	double simclr_temperature;  /* tau, 0.1 */
 	int filip_width;            /* 256: of a projected token */
 	int filip_top;              /* so many tokens of an image and of a caption are candidates; 0: all */
+	int part;                   /* a ResNet is normalised over so many images of a batch at a time; 0: over each part as it comes */
 };
 
 /* All zero, but for mean, std, interpolation and resize_mode: as OpenAI's. */
