@@ -56,6 +56,10 @@ run 1 'two epochs' sh -c 'dc-filter --same-bytes <two.dcs >x.dcs'
 said 'epoch 1: duplicates are looked for in one epoch only' 'are refused'
 run 0 'unless nothing is compared' sh -c 'dc-filter --min-side 10 <two.dcs >x.dcs'
 
+run 0 'from shards to shards' sh -c 'dc-decode -k --captions all --tail short dup.tar | dc-filter --decode --same-bytes | dc-shard --out clean -'
+dc-stats --decode --tsv clean/*.tar >t.tsv 2>err
+is 'without them' "$(awk -F '\t' '$1 == "samples" && $2 == "good" || $1 == "duplicates" && $2 == "images" { printf "%s ", $3 }' t.tsv)" '61 0 '
+
 # --- against another set ---
 dc-decode -k --tail short --batch 50 --steps 1 train-000.tar >known.dcs 2>err
 run 0 '--against' sh -c 'dc-filter --same-bytes --against known.dcs --rejects r.tsv <dup.dcs >x.dcs'
@@ -173,6 +177,13 @@ run 1 'nothing to be against' sh -c 'dc-filter --near 1 --against /dev/null <tex
 run 1 'lists that cannot be written' sh -c 'dc-filter --rejects none/r.tsv <texts.dcs'
 run 1 'a full disk' sh -c 'dc-filter --min-side 3 --rejects /dev/full <texts.dcs >x.dcs'
 said '/dev/full' 'is said'
+for what in keys captions owner negative shape type empty shards image; do
+	py bad $what >bad.dcs
+	run 1 "a frame with a wrong $what" sh -c 'dc-filter --near 3 --max-repeats 1 <bad.dcs >x.dcs'
+	said '^dc-filter: <stdin>: frame 1 [(]samples[)] at byte 0: ' 'is refused'
+done
+py bad fine >bad.dcs
+run 0 'a frame with nothing wrong' sh -c 'dc-filter --near 3 --max-repeats 1 <bad.dcs >x.dcs'
 head -c 3000 texts.dcs >cut.dcs
 run 1 'a truncated stream' sh -c 'dc-filter --near 3 <cut.dcs >x.dcs'
 run 3 'a pipe that ends too soon' sh -c 'py() { head -c 0; }; py | dc-filter >x.dcs'

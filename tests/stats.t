@@ -105,6 +105,14 @@ else
 fi
 
 # --- mistakes ---
+if [ -z "$(need_python)" ]; then
+	need_python
+	for what in keys captions owner negative type empty image; do
+		PYTHONPATH=$top/tests/reference "$PYTHON" "$top/tests/reference/curate.py" bad $what >bad.dcs
+		run 1 "a frame with a wrong $what" sh -c 'dc-stats <bad.dcs'
+		said '^dc-stats: <stdin>: frame 1 [(]samples[)] at byte 0: ' 'is refused'
+	done
+fi
 run 1 'no samples' sh -c 'tar -cf empty.tar -T /dev/null && dc-stats empty.tar'
 said 'no samples in the shards' 'says so'
 run 1 'a shard that is not there' dc-stats none.tar

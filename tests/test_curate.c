@@ -202,7 +202,7 @@ static void
 test_phash(void)
 {
 	enum { PICTURES = 24 };
-	static uint8_t rgb[W * H * 3], other[2 * W * 2 * H * 3];
+	static uint8_t rgb[W * H * 3], other[2 * W * (2 * H + 5) * 3];
 	uint64_t first[PICTURES];
 	int defined = 0, worst_recoded = 0, worst_scaled = 0, worst_cropped = 0, least = 64;
 

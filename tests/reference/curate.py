@@ -6,6 +6,7 @@
     curate.py scaled >STREAM            pictures, then each scaled, cropped, brightened, then some others
     curate.py texts LINES >STREAM       a caption a line ("-": the image of the line before again), one tiny image each
     curate.py rows WHOLE PART KEPT      PART has of WHOLE exactly the samples of the list KEPT, every row of them
+    curate.py bad WHAT >STREAM                  a frame in which something does not fit
     curate.py counts STREAM             the end frame's counts and reasons"""
 import sys
 
@@ -119,6 +120,16 @@ def rows(whole, part, kept):
     numbers = [int(line.split("\t")[0]) for line in list(open(kept))[1:]]
     if len(numbers) != len(part) or any(whole[n] != p for n, p in zip(numbers, part)):
         sys.exit("%d kept, %d there, or other rows" % (len(numbers), len(part)))
+
+
+def bad(what):
+    body = {"key": ["a", "b"], "image": [np.zeros((2, 2, 3), "u1")] * 2, "caption": ["x", "y"], "position": 1}
+    body.update({"keys": {"key": ["a"]}, "captions": {"caption": ["x"]}, "owner": {"caption_image": np.array([0, 2], "<i4")},
+                 "negative": {"caption_image": np.array([0, -1], "<i4")}, "shape": {"image": [np.zeros((2, 2), "u1")] * 2},
+                 "type": {"image": [np.zeros(9, "<f4")] * 2}, "empty": {"image": [np.zeros((0, 2, 3), "u1")] * 2},
+                 "shards": {"shard": ["s"]}, "image": {"image": 3}, "fine": {}}[what])
+    dcstream.write(sys.stdout.buffer, "samples", 0, body)
+    dcstream.write(sys.stdout.buffer, "end", 1, {"counts": {"in": 2}, "damaged": []})
 
 
 def counts(path):
