@@ -211,3 +211,10 @@ def write(out, kind, step, body, pad=False):
         out.flush()
     except BrokenPipeError:
         os._exit(3)
+
+
+def save(path, frames):
+    """Write (kind, step, body) ... to a file."""
+    with open(path, "wb") as out:
+        for kind, step, body in frames:
+            write(out, kind, step, body)

@@ -186,9 +186,7 @@ def files(name, d):
 def main():
     if sys.argv[1] == "streams":
         for name, make in STREAMS.items():
-            with open(name + ".dcs", "wb") as out:
-                for kind, step, body in make():
-                    dcstream.write(out, kind, step, body)
+            dcstream.save(name + ".dcs", make())
     elif sys.argv[1] == "files":
         for name in sys.argv[2:]:
             files(name, name + ".f")

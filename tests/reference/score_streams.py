@@ -148,9 +148,7 @@ def check_zeroshot():
 def main():
     if sys.argv[1] == "make":
         for name, frames in STREAMS.items():
-            with open(name + ".dcs", "wb") as out:
-                for kind, step, body in frames():
-                    dcstream.write(out, kind, step, body)
+            dcstream.save(name + ".dcs", frames())
     elif sys.argv[1] == "recall":
         check_recall()
     else:
