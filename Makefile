@@ -156,7 +156,7 @@ install-files:
 	install -m 644 pipelines/arch/*.json $(share)/dc/arch
 	install -m 644 pipelines/methods/*.conf $(share)/dc/methods
 	install -m 644 pipelines/recipes/*.conf $(share)/dc/recipes
-	install pipelines/examples/*.py $(share)/dc/examples
+	install pipelines/examples/*.py pipelines/examples/*.sh $(share)/dc/examples
 	install -m 644 tests/reference/dcstream.py $(share)/dc/examples
 
 help:   ## list the targets
