@@ -69,7 +69,7 @@ set_err(int err, const char *suffix, const char *fmt, va_list ap)
 #define ERR_BODY(err, suffix) do { va_list ap; va_start(ap, fmt); set_err((err), (suffix), fmt, ap); va_end(ap); } while (0)
 
 void dc_err_put(const char *fmt, ...) { ERR_BODY(0, NULL); }
-void dc_err_put_errno(const char *fmt, ...) { int e = errno; ERR_BODY(e, NULL); }
+void dc_err_put_errno(const char *fmt, ...) { int e = errno; ERR_BODY(e, NULL); errno = e; }
 void dc_err_put_prefix(const char *fmt, ...) { ERR_BODY(0, err_text); }
 const char *dc_err(void) { return err_text; }
 

@@ -38,7 +38,7 @@ _Noreturn void dc_die_errno(const char *fmt, ...) DC_PRINTF(1, 2);
 _Noreturn void dc_die_usage(const char *fmt, ...) DC_PRINTF(1, 2);
 
 /* Set this thread's error message; always -1, so that a function can `return dc_err_set("...")`.
- * dc_err_errno appends ": strerror(errno)"; dc_err_prefix puts "what: " in front of the message that stands. */
+ * dc_err_errno appends ": strerror(errno)" and leaves errno; dc_err_prefix puts "what: " in front of the message that stands. */
 /* (macros, so that a compiler that reads the caller alone knows that they are -1) */
 static inline int dc_failed(void) { return -1; }
 #define dc_err_set(...)    (dc_err_put(__VA_ARGS__), dc_failed())

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/reader.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,30 +49,42 @@ dc_reader_begin(struct dc_reader *r, int64_t epoch)
 	dc_shuffle_epoch(&r->buffer, r->seed, epoch);
 }
 
+/* Damage is told once for each shard. DC_READER_END, or DC_READER_FAIL where it is not to be borne. */
+static int
+tell(struct dc_reader *r, uint32_t i, const char *text)
+{
+	if (r->told[i])
+		return DC_READER_END;
+	r->told[i] = 1;
+	r->damage(r->arg, text);
+	return r->strict ? dc_err_set("%s", text) : DC_READER_END;
+}
+
+/* A shard that has gone since the list was checked is as one that is cut at its first byte; where it is this process
+ * that can open nothing, no shard is at fault. */
 static int
 open_shard(struct dc_reader *r)
 {
 	struct dc_tar_opts o = { .watch = r->watch, .keep = keep, .arg = r };
+	char text[1024];
 
-	return dc_tar_open(&r->tar, r->shards->path[r->order[r->at]], &o);
+	if (dc_tar_open(&r->tar, r->shards->path[r->order[r->at]], &o) == 0)
+		return 0;
+	if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+		return -1;
+	snprintf(text, sizeof text, "%s", dc_err());
+	return tell(r, r->order[r->at++], text);
 }
 
-/* DC_READER_END, or DC_READER_FAIL for damage that is not to be borne. */
 static int
 close_shard(struct dc_reader *r)
 {
 	uint32_t i = r->order[r->at++];
 	const char *damage = dc_tar_damage(r->tar), *path = r->shards->path[i];
-	int ret = DC_READER_END;
+	char *text = damage ? dc_xasprintf("%s: damaged %s", strcmp(path, "-") ? path : "<stdin>", damage) : NULL;
+	int ret = text ? tell(r, i, text) : DC_READER_END;
 
-	if (damage && !r->told[i]) {
-		char *text = dc_xasprintf("%s: damaged %s", strcmp(path, "-") ? path : "<stdin>", damage);
-		r->told[i] = 1;
-		r->damage(r->arg, text);
-		if (r->strict)
-			ret = dc_err_set("%s", text);
-		free(text);
-	}
+	free(text);
 	dc_tar_close(r->tar);
 	r->tar = NULL;
 	return ret;
@@ -113,6 +126,8 @@ dc_reader_next(struct dc_reader *r, struct dc_sample **out)
 	while (r->at < r->shards->n) {
 		if (!r->tar)
 			DC_TRY(open_shard(r));
+		if (!r->tar)
+			continue;
 		if ((ret = dc_tar_next(r->tar, &r->group)) == DC_TAR_GONE)
 			return DC_READER_GONE;
 		if (ret == DC_TAR_END)

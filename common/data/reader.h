@@ -36,7 +36,8 @@ struct dc_reader {
 	uint64_t *place;       /* of an epoch (dc_plan_places), or NULL; images placed below `before` are passed over */
 	uint64_t n_place, before; int64_t place_epoch; /* set by dc_reader_pass_over */
 	void (*refuse)(void *arg, const struct dc_sample *s, enum dc_reject why, const char *text);
-	void (*damage)(void *arg, const char *text); /* "train-000.tar: damaged at byte ...": once for each shard */
+	void (*damage)(void *arg, const char *text); /* "train-000.tar: damaged at byte ...", "train-001.tar: No
+	                                                * such file or directory": once for each shard */
 	void *arg;
 	/* results */
 	uint64_t in;           /* groups read */

@@ -53,7 +53,7 @@ struct dc_tar_opts {
 
 struct dc_tar;
 
-/* "-" is standard input. Return 0, or -1 with a message if the file cannot be opened. */
+/* "-" is standard input. Return 0, or -1 with a message, and errno, if the file cannot be opened. */
 int dc_tar_open(struct dc_tar **t, const char *path, const struct dc_tar_opts *opts) DC_MUST_USE;
 /* The next group into *g (zero-initialised, or of an earlier call: emptied first).
  * DC_TAR_GROUP, DC_TAR_END or DC_TAR_GONE. */
