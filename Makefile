@@ -41,7 +41,7 @@ LIB64    = $(B)/libdc64.a
 
 all: $(TOOLS:%=$(B)/%)   ## build the tools into build/ (V=1 shows the commands)
 
-tests-build: $(UNIT:%=$(B)/%) $(UNIT64:%=$(B)/%) $(FUZZ:%=$(B)/fuzz_%)
+tests-build: $(UNIT:%=$(B)/%) $(UNIT64:%=$(B)/%) $(FUZZ:%=$(B)/fuzz_%) $(B)/faultlib.so
 
 $(LIB): $(LIBSRC:%.c=$(B)/%.o)
 	@rm -f $@
@@ -59,6 +59,10 @@ $(B)/test_%: $(B)/tests/test_%.o $(LIB)
 
 $(B)/bench_%: $(B)/tests/bench/%.o $(LIB)
 	$(call quiet,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/faultlib.so: tests/faultlib.c
+	@mkdir -p $(@D)
+	$(call quiet,CC,$@)$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O1 -fPIC -shared -o $@ $< -ldl
 
 $(B)/fuzz_%: $(B)/tests/fuzz/%.o $(FUZZ_MAIN) $(LIB)
 	$(call quiet,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -117,12 +121,19 @@ bench: deps   ## how fast, in ratios taken in one run: one table (ROWS= for some
 bench-peers:   ## the same beside the Python peers that DC_TORCH_PYTHON has
 	@PEERS=1 $(MAKE) -s bench
 
-check-long: check asan lint   ## check, then all tests under the sanitizers, then lint
+check-long: check asan lint   ## check, then all tests under the sanitizers, then lint, then 500 faults
+	@$(MAKE) -s faults FAULTS=500
 
 asan:   ## every test under the address and undefined-behaviour sanitizers
 	$(MAKE) -j$(JOBS) B=build/asan MARCH= CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' all tests-build
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 ASAN_OPTIONS=detect_leaks=0:abort_on_error=0 \
 	    $(MAKE) B=build/asan MARCH= CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' prove
+
+# FAULTS_FROM= is the first one's number, FAULTS_SEED= another selection, FAULTS_OPTIONS=-v a line for each
+FAULTS ?= 100
+faults: deps   ## faults put into whole rings: what dies is named, what goes on has the same bytes: one table (FAULTS=500)
+	@$(MAKE) -s -j$(JOBS) all $(B)/faultlib.so
+	@DC_BIN='$(abspath $(B))' /usr/bin/python3 tests/faults.py --faults $(FAULTS) --from $(or $(FAULTS_FROM),0) --seed $(or $(FAULTS_SEED),0) $(FAULTS_OPTIONS)
 
 # FUZZ= for some of them, FUZZ_SECONDS= for each; what they find lies in build/fuzz/findings
 FUZZ_CFLAGS = -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DDC_LIBFUZZER
@@ -168,4 +179,4 @@ clean:   ## remove what was built
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:
 FUZZ_SECONDS ?= 60
-.PHONY: all tests-build deps demo ablation check prove parity bench bench-peers check-long asan fuzz lint lint-objects install install-files help clean FORCE
+.PHONY: all tests-build deps demo ablation check prove parity bench bench-peers check-long asan faults fuzz lint lint-objects install install-files help clean FORCE
