@@ -222,7 +222,15 @@ next_header(struct dc_tar *t)
 	return t->gone ? DC_TAR_GONE : DC_TAR_END; /* gone while the shard was being opened, too */
 }
 
-/* Read or pass over the data of the member at hand, with the padding behind them. -1 if they are not all there. */
+/* Pass over what is left of the member at hand, with the padding behind it. -1 if that is not all there, or if it was less
+ * than its size: a sparse member, whose holes a reader would have to fill in and a pass that only counts does not see. */
+static int
+pass_data(struct dc_tar *t)
+{
+	return archive_read_data_skip(t->a) == ARCHIVE_OK && archive_filter_bytes(t->a, 0) == t->end ? 0 : -1;
+}
+
+/* Read or pass over its data. -1 if they are not all there, which must not depend on whether they are read. */
 static int
 take_data(struct dc_tar *t, struct dc_member *m)
 {
@@ -231,7 +239,7 @@ take_data(struct dc_tar *t, struct dc_member *m)
 	la_ssize_t n = 0;
 
 	if (!limit || m->size > limit)
-		return archive_read_data_skip(t->a) == ARCHIVE_OK ? 0 : -1;
+		return pass_data(t);
 	do {
 		if (got + 1 >= cap) { /* grows with what comes, not with what the header says */
 			cap = cap ? cap * 2 : 1 << 16;
@@ -243,7 +251,7 @@ take_data(struct dc_tar *t, struct dc_member *m)
 		got += n > 0 ? n : 0;
 	} while (n > 0 && got <= m->size);
 	m->bytes[got] = 0;
-	return n == 0 && got == m->size ? 0 : -1;
+	return n == 0 && got == m->size ? pass_data(t) : -1;
 }
 
 static void

@@ -17,7 +17,8 @@
  * Passed over: directories, links, devices, and names with no dot or with nothing before it.
  *
  * Damage is no error: what can be read is read. A bad header is searched past; after a cut or broken compression
- * there is nothing more. A group with a member whose data are not all there is marked broken. */
+ * there is nothing more. A group with a member whose data are not all there is marked broken; so is one with a sparse
+ * member that has holes. */
 #ifndef DC_DATA_TAR_H
 #define DC_DATA_TAR_H
 

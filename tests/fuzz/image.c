@@ -1,14 +1,78 @@
 /* SPDX-License-Identifier: MIT */
-/* An image: its header, its pixels, which way up it is. The header must tell what the decoder gives. */
+/* An image: its header, its pixels, which way up it is. The header must tell what the decoder gives; a part must be that
+ * part of the whole; and where our own JPEG decoder takes a file, libjpeg must take it too, and give the same pixels. */
+#include <xxhash.h>
+
 #include "data/exif.h"
 #include "data/image.h"
+#include "data/jpeg.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/naive_jpeg.h"
 
 #ifdef DC_LIBFUZZER
 #include <zlib.h>
 #endif
 
-enum { PIXELS_MAX = 1 << 18 };
+enum { PIXELS_MAX = 1 << 16 };
+
+/* A part of w x h that follows from the bytes. */
+static void
+some_part(int part[4], const uint8_t *p, size_t n, int w, int h)
+{
+	const uint64_t x = XXH3_64bits(p, n);
+
+	part[2] = 1 + (int)(x % (uint64_t)w);
+	part[3] = 1 + (int)(x / 97 % (uint64_t)h);
+	part[0] = (int)(x / 9973 % (uint64_t)(w - part[2] + 1));
+	part[1] = (int)(x / 999983 % (uint64_t)(h - part[3] + 1));
+}
+
+static void
+same_part(const uint8_t *a, const uint8_t *b, int w, const int part[4])
+{
+	for (int y = part[1]; y < part[1] + part[3]; y++) {
+		const size_t at = ((size_t)y * (size_t)w + (size_t)part[0]) * 3;
+
+		FUZZ_CHECK(!memcmp(a + at, b + at, (size_t)part[2] * 3));
+	}
+}
+
+static void
+own_jpeg(const uint8_t *p, size_t n, const int part[4])
+{
+	struct naive_jpeg *j = calloc(1, sizeof *j);
+	uint8_t *volatile rgb = NULL, *want;
+	volatile int done = 0;
+	int w = 0, h = 0;
+
+	naive_jpeg_open(j, p, n);
+	if (!setjmp(j->jump) && jpeg_read_header(&j->c, TRUE) == JPEG_HEADER_OK) {
+		rgb = malloc((size_t)j->c.image_width * j->c.image_height * 3);
+		done = dc_jpeg_decode(&j->c, part, rgb) == DC_JPEG_DONE;
+	}
+	jpeg_destroy_decompress(&j->c);
+	free(j);
+	if (done) {
+		want = naive_jpeg(p, n, &w, &h);
+		FUZZ_CHECK(want);
+		same_part(rgb, want, w, part);
+		free(want);
+	}
+	free(rgb);
+}
+
+static void
+parts(const uint8_t *p, size_t n, const struct dc_image *whole)
+{
+	struct dc_image im = { 0 };
+	int part[4];
+
+	some_part(part, p, n, whole->width, whole->height);
+	FUZZ_CHECK(dc_image_decode_part(p, n, PIXELS_MAX, part, &im) == 0);
+	FUZZ_CHECK(im.width == whole->width && im.height == whole->height);
+	same_part(im.rgb, whole->rgb, im.width, part);
+	dc_image_free(&im);
+}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
@@ -17,11 +81,18 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	int w = 0, h = 0, o, header;
 
 	header = dc_image_header(p, n, PIXELS_MAX, &w, &h);
+	if (header == 0 && dc_image_format(p, n) == DC_IMAGE_JPEG) {
+		int part[4];
+		some_part(part, p, n, w, h);
+		own_jpeg(p, n, part);
+		own_jpeg(p, n, (const int[]){ 0, 0, w, h });
+	}
 	o = dc_exif_orientation(p, n);
 	FUZZ_CHECK(o >= 1 && o <= 8);
 	if (dc_image_decode(p, n, PIXELS_MAX, &im) == 0) {
 		FUZZ_CHECK(header == 0 && im.width == w && im.height == h && (int64_t)w * h <= PIXELS_MAX);
 		fuzz_touch(im.rgb, (size_t)w * h * 3);
+		parts(p, n, &im);
 		dc_image_turn(&im, o);
 		FUZZ_CHECK((int64_t)im.width * im.height == (int64_t)w * h);
 		fuzz_touch(im.rgb, (size_t)w * h * 3);
