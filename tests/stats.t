@@ -79,6 +79,9 @@ sed '1,2d; /that is no number/d' page >want; sed 1d stream >got
 check 'the same page but for the shards and the broken' cmp got want
 run 0 'decoded images' sh -c 'dc-decode --tail short 1.tar 2>/dev/null | dc-stats --tsv --top 0 >t.tsv'
 is 'have sizes and no bytes' "$(of format decoded) $(of side max) $(of bytes max)" '30 64 '
+dc-stats --caption none 1.tar >out 2>err
+said '^Samples   31 = 30 good [+] 1 broken' 'images without captions'
+! grep -q 'Captions\|Words' out; ok $? 'leave captions out'
 run 0 'tables that are full' dc-stats --distinct 10 0.tar
 said 'the same file as one before: at least [0-9]+ .*; compared with the first 10 different ones' 'say so'
 if command -v gnuplot >/dev/null; then

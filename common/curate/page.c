@@ -202,7 +202,8 @@ page_vocabulary(const struct dc_stats *s, FILE *out)
 	fprintf(out, "  tokens to a word: %.2f\n", ratio(s->tokens, s->words.times));
 	fprintf(out, "  single bytes inside words: %s (%.2f %% of the tokens); BPE knows no unknown words\n",
 	    number(a, s->byte_tokens), percent(s->byte_tokens, s->tokens));
-	fprintf(out, "  captions cut at %d tokens: %s (%.2f %%)\n", s->context - 2, number(a, s->cut), percent(s->cut, s->captions));
+	fprintf(out, "  captions cut at %d tokens: %s (%.2f %%)\n", s->context - 2, number(a, s->cut),
+	    percent(s->cut, s->captions));
 }
 
 /* n bytes of text in at most `room` columns; controls and what is not UTF-8 as "?". Return the columns. */
@@ -257,9 +258,11 @@ page_lists(const struct dc_stats *s, FILE *out, size_t top)
 {
 	char a[NUMBER], b[NUMBER];
 
-	fprintf(out, "\nWords: %s, %s%s different; the most frequent\n", number(a, s->words.times), s->words.others ? "above " : "",
-	    number(b, s->words.n));
-	page_list(out, &s->words, top, 4);
+	if (s->words.n) {
+		fprintf(out, "\nWords: %s, %s%s different; the most frequent\n", number(a, s->words.times),
+		    s->words.others ? "above " : "", number(b, s->words.n));
+		page_list(out, &s->words, top, 4);
+	}
 	if (s->texts.n) {
 		fprintf(out, "\nCaptions that come more than once: %s%s; the most frequent\n", s->texts.others ? "above " : "",
 		    number(a, s->texts.n));
