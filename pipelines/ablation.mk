@@ -20,6 +20,9 @@ METHODS ?= clip mvs ss declip
 METHOD_DIR ?= $(here)/methods
 OUT     ?= ablation
 ARCH    ?= vit-s64-p16
+# Several of them: each in OUT/ARCH, and OUT/family.md, methods by encoders:
+#	make -f pipelines/ablation.mk METHODS='clip slip filip declip defilip' ARCHS='rn50 vit-b-32' ...
+ARCHS   ?=
 EPOCHS  ?= 20
 BATCH   ?= 128
 CAPTION ?=
@@ -41,6 +44,18 @@ experiment = METHOD_DIR='$(METHOD_DIR)' ARCH='$(ARCH)' EPOCHS='$(EPOCHS)' BATCH=
 score_options = $(if $(CAPTION),--caption '$(CAPTION)') $(if $(NAMES),--names '$(NAMES)') $(if $(PROMPTS),--prompts '$(PROMPTS)')
 
 all: results
+
+ifneq ($(ARCHS),)
+each = $(basename $(notdir $(1)))
+results tables list:
+	@$(foreach a,$(ARCHS),$(MAKE) --no-print-directory -f '$(here)/ablation.mk' $@ ARCHS= ARCH='$(a)' OUT='$(OUT)/$(call each,$(a))' &&) true
+ifeq ($(filter list,$(MAKECMDGOALS))$(findstring n,$(firstword -$(MAKEFLAGS))),)
+	@awk -v methods='$(METHODS)' -v archs='$(foreach a,$(ARCHS),$(call each,$(a)))' -f '$(here)/family.awk' \
+	    $(foreach a,$(ARCHS),'$(OUT)/$(call each,$(a))/results.tsv') >'$(OUT)/family.md.new'
+	@mv '$(OUT)/family.md.new' '$(OUT)/family.md'
+	@cat '$(OUT)/family.md'
+endif
+else
 
 ifeq ($(filter help,$(MAKECMDGOALS)),)
 $(if $(DATA),,$(error DATA= is needed, the shards to train on: make -f $(here)/ablation.mk help))
@@ -94,6 +109,8 @@ list:   ## which runs are finished
 	    if [ -f '$(OUT)'/runs/$$n/test-$(test_hash).tsv ]; then s=finished; elif [ -f '$(OUT)'/runs/$$n/.trained ]; then s=trained; \
 	    elif [ -f '$(OUT)'/runs/$$n/log.tsv ]; then s="step $$(tail -n 1 '$(OUT)'/runs/$$n/log.tsv | cut -f 1)"; else s=-; fi; \
 	    printf '%s\t%s\n' $$n "$$s"; done
+
+endif
 
 help:   ## this
 	@sed -n '2,10s/^#[	 ]\{0,1\}//p' '$(here)/ablation.mk'

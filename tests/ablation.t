@@ -156,4 +156,20 @@ for m in clip declip; do
 	sed -n 's/^dc-encode: \([0-9.]*\) GFLOP of useful work a step.*/\1/p' err >>work
 	awk '{ print "#", $1 * 32, $2; bad = !($1 * 32 > 0.98 * $2 && $1 * 32 < 1.02 * $2) } END { exit bad || NR != 1 }' work; ok $? 'the work is what dc-encode counts, to 2 %'
 done
+
+# the whole family, as CLIP-Benchmark has it: methods by encoders
+cat >vit.json <<'END'
+{"embed_dim": 16, "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
+ "text_cfg": {"context_length": 16, "width": 64, "heads": 1, "layers": 1}}
+END
+cat >rn.json <<'END'
+{"embed_dim": 16, "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 4, "patch_size": null, "head_width": 32},
+ "text_cfg": {"context_length": 16, "width": 64, "heads": 1, "layers": 1}}
+END
+run 0 'five methods, two encoders' make -s -f "$top/pipelines/ablation.mk" DATA=scenes/train-000.tar TEST=scenes/test-000.tar OUT=fam \
+	METHODS='clip slip filip declip defilip' ARCHS='rn.json vit.json' SEEDS=1 EPOCHS=1 BATCH=10 VAL= THREADS=1 BLUR=0.1,1 \
+	OPTIONS='--merges 40'
+cp out table
+check 'one table' sh -c 'sed -n "/^| method/,/^$/p" table | diff - fam/family.md | grep -q "^> Per cent"'
+check 'ten results in it' test "$(awk -F ' *[|] *' '/^[|] (clip|slip|filip|declip|defilip) / { for (i = 3; i < NF; i++) if ($i ~ /^[0-9.]+$/) n++; rows++ } END { print rows, n }' fam/family.md)" = '5 70'
 done_testing

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The training step through the real ring against PyTorch's on the same batches from the same weights, in turns.
 . "${0%/*}/lib.sh"
-BENCH_CASES=${BENCH_CASES:-small b32}
+BENCH_CASES=${BENCH_CASES:-small family b32 rn50}
 STEPS=${STEPS:-}   # of a round; by default as many as make about half a minute
 
 ring() { # ring ROUND STEPS OPTION...: $tmp/run-ROUND
@@ -74,4 +74,12 @@ esac
 case " $BENCH_CASES " in *" b32 "*)
 	case_row 'DeCLIP ViT-B/32, 224 px, batch 32' 32 4 '2.0 1.4 80 1.67' --arch vit-b-32
 	case_row 'CLIP ViT-B/32, 224 px, batch 32' 32 5 '1.8 1.8 - 1.67' --arch vit-b-32 --method clip
+esac
+case " $BENCH_CASES " in *" family "*)
+	for method in slip filip defilip siglip; do
+		case_row "$method small, 64 px, batch 64" 64 30 '2.0 2.0 - -' --arch vit-s64-p16 --method $method
+	done ;;
+esac
+case " $BENCH_CASES " in *" rn50 "*) # the tower is nearly all of it
+	case_row 'CLIP RN50, 224 px, batch 16' 16 3 '1.5 1.5 - -' --arch rn50 --method clip --part 16 ;;
 esac

@@ -10,7 +10,8 @@ first STEPS batches and prints a row for each, tab separated: seconds, total, th
 Float32, all cores; scaled_dot_product_attention; both image views in one pass, both captions in one pass; the MLM head on
 masked positions only; fused AdamW. What dc does differently in arithmetic (packed captions, pooled tokens only in the last
 block) is not done here. `padded`: captions of the full context length, as CLIP's trainers have them; `trimmed`: cut to the
-longest of the batch."""
+longest of the batch. All methods that dc has, by the paper's readings. A ResNet is
+open_clip's module, in channels_last."""
 import argparse
 import json
 import math
@@ -59,15 +60,32 @@ class Model:
             self.p.update(load_file(heads))
         self.bn = {k: v for k, v in load_file(d + "/state.safetensors").items() if "running" in k}
         for k, v in self.p.items():
-            v.requires_grad_(not ("conv1" in self.c["freeze"] and k == "visual.conv1.weight"))
+            if "running" not in k and "tracked" not in k:
+                v.requires_grad_(not ("conv1" in self.c["freeze"] and k == "visual.conv1.weight"))
         pre = self.c["model"]["preprocess_cfg"]
         self.mean, self.std = (torch.tensor(pre[k]).float()[:, None, None] for k in ("mean", "std"))
+        self.resnet = self.tower() if isinstance(self.m["vision_cfg"]["layers"], list) else None
         self.trim = captions == "trimmed"
         self.weights = {k: v for k, v in self.c["weights"].items() if v > 0}
         self.views = 2 if {"mvs", "simsiam", "nns"} & set(self.weights) else 1
+        if self.c["as"] == "released" and {"mlm", "filip"} & set(self.weights):
+            sys.exit("the peer has the paper's readings only")
+        if self.resnet and "simclr" in self.weights:
+            sys.exit("the peer has no SLIP with a ResNet")
         self.end = self.m["text_cfg"]["vocab_size"] - 1
         rows = self.c.get("queue", 0)
         self.queue, self.head, self.valid = torch.zeros(rows, self.m["embed_dim"]), 0, 0
+
+    def tower(self):
+        import stubs  # noqa: F401
+        from open_clip.modified_resnet import ModifiedResNet
+        v = self.m["vision_cfg"]
+        net = ModifiedResNet(v["layers"], self.m["embed_dim"], 32 * v["width"] // v.get("head_width", 64), v["image_size"], v["width"])
+        net.load_state_dict({k[7:]: self.p.pop(k).detach() for k in list(self.p) if k.startswith("visual.")})
+        for k, x in net.named_parameters():
+            x.requires_grad_(not ("conv1" in self.c["freeze"] and k == "conv1.weight"))
+            self.p["visual." + k] = x
+        return net.to(memory_format=torch.channels_last).train()
 
     def act(self, x):
         return x * torch.sigmoid(1.702 * x) if self.m.get("quick_gelu") else F.gelu(x)
@@ -89,14 +107,31 @@ class Model:
             x = x + self.linear(p + "mlp.c_proj", self.act(self.linear(p + "mlp.c_fc", self.norm(p + "ln_2", x))))
         return x
 
+    def maps(self, u8):
+        """A ResNet's features, and its tokens where FILIP wants them: each part of a view by itself, as the ring has it."""
+        kept, out = [], []
+        hook = self.resnet.layer4.register_forward_hook(lambda m, i, o: kept.append(o))
+        size = self.c.get("part") or 64
+        for view in u8.chunk(self.views):
+            for x in view.split(size):
+                x = ((x.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+                out.append(self.resnet(x))
+        hook.remove()
+        self.tokens = torch.cat(kept).flatten(2).transpose(1, 2) if "filip" in self.weights else None
+        return torch.cat(out)
+
     def image(self, u8):
+        """[N,D]; leaves ln_post of the class token in self.pooled and what the blocks made of the patches in self.tokens."""
         v = self.m["vision_cfg"]
+        if self.resnet:
+            return self.maps(u8)
         x = (u8.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
         x = F.conv2d(x, self.p["visual.conv1.weight"], stride=v["patch_size"]).flatten(2).transpose(1, 2)
         cls = self.p["visual.class_embedding"].expand(len(x), 1, -1)
         x = self.norm("visual.ln_pre", torch.cat([cls, x], 1) + self.p["visual.positional_embedding"])
         x = self.blocks("visual.transformer.", x, v["layers"], v["width"] // v.get("head_width", 64))
-        return self.norm("visual.ln_post", x[:, 0]) @ self.p["visual.proj"]
+        self.tokens, self.pooled = x[:, 1:], self.norm("visual.ln_post", x[:, 0])
+        return self.pooled @ self.p["visual.proj"]
 
     def text(self, token, **attention):
         t = self.m["text_cfg"]
@@ -115,6 +150,7 @@ class Model:
     def captions(self, tokens):
         token = self.cut(torch.cat(tokens).long())
         x = self.text(token, is_causal=True)
+        self.words, self.word_of = x[:len(tokens[0])], token[:len(tokens[0])]
         x = x[torch.arange(len(x)), self.ends(token)]
         return (self.norm("ln_final", x) @ self.p["text_projection"]).chunk(len(tokens))
 
@@ -143,6 +179,33 @@ class Model:
         cos = [F.cosine_similarity(p[i], z[1 - i].detach()).mean() for i in (0, 1)]
         return -(cos[0] + cos[1]) / 2
 
+    def simclr(self, views):
+        z = []
+        for x in views:
+            for i in range(2):
+                x = self.batch_norm("simclr.%d.bn" % i, self.linear("simclr.%d" % i, x)).relu()
+            z.append(self.linear("simclr.2", x))
+        u = F.normalize(torch.cat(z))
+        logits = (u @ u.T / self.c["simclr_temperature"]).masked_fill(torch.eye(len(u), dtype=torch.bool), -math.inf)
+        return F.cross_entropy(logits, torch.arange(len(u)).roll(len(u) // 2))
+
+    def filip(self, n):
+        """Token-wise late interaction; padding, start and end are no words."""
+        if self.c["filip_top"]:
+            sys.exit("the peer has no --filip-top")
+        a = F.normalize(self.linear("filip.image", self.tokens[:n]), dim=2)
+        end = self.ends(self.word_of)
+        at = torch.arange(self.words.shape[1])
+        said = (at >= 1) & (at < end[:, None])
+        b = F.normalize(self.linear("filip.text", self.norm("ln_final", self.words)), dim=2)
+        s = torch.einsum("igd,jtd->ijgt", a, b)
+        count = said.sum(1).clamp(min=1)
+        scale = self.p["filip.logit_scale"].exp().clamp(max=100)
+        i2t = scale * s.masked_fill(~said[None, :, None], -math.inf).amax(3).mean(2)
+        t2i = scale * ((s.amax(2) * said[None]).sum(2) / count[None]).T
+        hit = torch.arange(n)
+        return (F.cross_entropy(i2t, hit) + F.cross_entropy(t2i, hit)) / 2
+
     def nearest(self, t):
         return self.queue[(t.detach() @ self.queue[:self.valid].T).argmax(1)]
 
@@ -162,8 +225,18 @@ class Model:
 
         image = self.image(torch.cat([b["image.%d" % v] for v in range(self.views)])).chunk(self.views)
         text = self.captions([b["token.%d" % v] for v in range(self.views)])
+        if "filip" in self.weights:
+            filip = self.filip(len(hit))
         I, T = [F.normalize(x) for x in image], [F.normalize(x) for x in text]
-        out = {"clip": nce(I[0], T[0])}
+        out = {"clip": nce(I[0], T[0])} if "clip" in self.weights else {}
+        if "filip" in self.weights:
+            out["filip"] = filip
+        if "siglip" in self.weights:
+            z = 2 * torch.eye(len(hit)) - 1
+            out["siglip"] = -F.logsigmoid(z * (scale * I[0] @ T[0].T + self.p["logit_bias"])).sum() / len(hit)
+        if "simclr" in self.weights:
+            self.image(torch.cat([b["image.1"], b["image.2"]]))
+            out["simclr"] = self.simclr(self.pooled.chunk(2))
         if "mvs" in self.weights:
             out["mvs"] = sum(nce(I[i], T[j]) for i, j in ((1, 0), (0, 1), (1, 1))) / 3
         if "simsiam" in self.weights:
@@ -180,8 +253,8 @@ class Model:
 
 def decays(name):
     last = name.split(".")[-2] if "." in name else ""
-    return not (name.endswith(("bias", "positional_embedding", "class_embedding")) or last == "bn" or last.startswith("ln_") or
-                name == "logit_scale")
+    norm = last.startswith("ln_") or last.startswith("bn") or ".downsample.1." in name
+    return not (name.endswith(("bias", "positional_embedding", "class_embedding", "logit_scale")) or norm)
 
 
 def rate(s, o):
@@ -209,8 +282,10 @@ def main():
     opt = torch.optim.AdamW(groups, lr=o.lr, betas=(.9, .98), eps=1e-8, fused=True)
     limits = m.c["logit_scale"]
     loss = torch.compile(m.loss) if o.compile else m.loss
+    scales = [m.p[k] for k in ("logit_scale", "filip.logit_scale") if k in m.p]
     with torch.no_grad():
-        m.p["logit_scale"].clamp_(*limits)
+        for x in scales:
+            x.clamp_(*limits)
     for s, b in enumerate(read_batches(o.batches, o.steps)):
         start = time.perf_counter()
         total, terms = loss(b)
@@ -220,7 +295,8 @@ def main():
         opt.step()
         opt.zero_grad(set_to_none=True)
         with torch.no_grad():
-            m.p["logit_scale"].clamp_(*limits)
+            for x in scales:
+                x.clamp_(*limits)
         seconds = time.perf_counter() - start
         print("\t".join(["%.6f" % seconds, "%.8g" % total.item()] + ["%s=%.8g" % (k, v.item()) for k, v in terms.items()]),
               flush=True)

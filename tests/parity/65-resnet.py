@@ -75,11 +75,12 @@ def decide(t, cfg, u8, seed):
     for k, v in t.items():
         if not k.startswith('visual') or v.ndim != 1 or 'attnpool' in k or 'running' in k:
             continue
+        size = .1 if '.bn3.' in k and 'layer' in k else .5  # branches begin small: OpenAI's begin with 0
         if k.endswith('weight'):
-            t[k] = (.5 * np.exp(rng.normal(0, .2, v.shape))).astype('f4')
+            t[k] = (size * np.exp(rng.normal(0, .2, v.shape))).astype('f4')
         else:
             sign = np.where(np.random.default_rng(len(v)).random(len(v)) < .6, 1, -1)
-            t[k] = (sign * 3.5 * .5 * np.exp(rng.normal(0, .1, v.shape))).astype('f4')
+            t[k] = (sign * 3.5 * size * np.exp(rng.normal(0, .1, v.shape))).astype('f4')
     k = 'visual.attnpool.positional_embedding'
     t[k] = rng.normal(0, 1, t[k].shape).astype('f4')  # tokens that differ: or queries and keys have hardly a gradient
     m = CLIP(**cfg)
