@@ -142,10 +142,26 @@ fuzz:   ## every parser of foreign bytes under libFuzzer and the sanitizers (cla
 	    LDFLAGS=-fsanitize=fuzzer FUZZ_MAIN= $(FUZZ:%=build/fuzz/fuzz_%)
 	@FUZZ_SECONDS='$(FUZZ_SECONDS)' sh tests/fuzz/run.sh build/fuzz $(FUZZ)
 
+# TESTS= for some; the large ones take valgrind an hour
+MEMORY   = test_adamw test_config test_half test_mask test_safetensors test_stream test_tar
+valgrind: tests-build   ## the rooms' unit tests under valgrind (TESTS= for others)
+	OMP_NUM_THREADS=1 prove -e 'valgrind -q --error-exitcode=9 --leak-check=no' $(addprefix $(B)/,$(or $(TESTS),$(MEMORY)))
+
+# OpenMP's runtime is not built for this sanitizer: one thread of it; the threads are the pool's, the sender's, the watchdog's
+TSAN     = B=build/tsan MARCH= CFLAGS='-O1 -g -fsanitize=thread'
+tsan:   ## tools with threads under the thread sanitizer
+	$(MAKE) -j$(JOBS) $(TSAN) all $(patsubst %,build/tsan/%,test_stream test_tar)
+	OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1:exitcode=66 DC_BIN='$(abspath build/tsan)' prove build/tsan/test_stream build/tsan/test_tar \
+	    $(or $(TESTS),tests/decode.t tests/augment.t tests/files.t)
+
+SECONDS  = 7200
+soak: all   ## the ring on small data for SECONDS [7200]: fails where memory or descriptors grow
+	DC_BIN='$(abspath $(B))' sh tests/soak.sh $(SECONDS)
+
 lint: deps   ## man pages, shell, and C by two compilers and cppcheck
 	mandoc -T lint -W warning man/*.[157]
 	shellcheck -S warning $(wildcard pipelines/*.sh pipelines/examples/*.sh) .ci/run
-	shellcheck -s sh -S warning -x -P tests tests/*.t tests/lib.sh tests/parity/run.sh tests/bench/*.sh tests/fuzz/run.sh
+	shellcheck -s sh -S warning -x -P tests tests/*.t tests/lib.sh tests/soak.sh tests/parity/run.sh tests/bench/*.sh tests/fuzz/run.sh
 	$(MAKE) -s -j$(JOBS) B=build/lint-gcc CC=gcc WARN='$(WARN) -Werror' all tests-build
 	$(MAKE) -s -j$(JOBS) B=build/lint-clang CC=clang CFLAGS='-O1 $(MARCH)' WARN='$(WARN) -Werror -Wno-pass-failed' lint-objects
 	cppcheck -q --error-exitcode=1 --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem \
@@ -179,4 +195,4 @@ clean:   ## remove what was built
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:
 FUZZ_SECONDS ?= 60
-.PHONY: all tests-build deps demo ablation check prove parity bench bench-peers check-long asan faults fuzz lint lint-objects install install-files help clean FORCE
+.PHONY: valgrind tsan soak all tests-build deps demo ablation check prove parity bench bench-peers check-long asan faults fuzz lint lint-objects install install-files help clean FORCE

@@ -198,7 +198,7 @@ curves() {
 	chart grad_norm 'Norm of the gradient' '-v zero=1' "${logs[@]}"
 	chart pairs_per_s 'Pairs a second' '-v zero=1' "${logs[@]}"
 	chart wait_s 'Seconds waited, a step' '-v zero=1' "${logs[@]}"
-	for r in "${logs[@]}"; do head -n 1 "$r" | tr '\t' '\n'; done | grep -vxE 'step|total|accuracy|lr|logit_scale|grad_norm|pairs_per_s|wait_s|batch_size' |
+	for r in "${logs[@]}"; do head -n 1 "$r" | tr '\t' '\n'; done | grep -vxE 'step|total|accuracy|lr|logit_scale|grad_norm|pairs_per_s|wait_s|simsiam_std|batch_size' |
 		grep -vxFf "$tmp/terms" | awk '!seen[$0]++' >"$tmp/more"
 	while read -r term; do chart "$term" "$(html "$term")" '' "${logs[@]}"; done <"$tmp/more"
 	printf '</div>\n<p class="note">Over the steps; lines are means of up to 90 windows of steps, bands go from the smallest to the largest value in each; the number is where a line ends. A step whose batch was short, as the last of a run often is, is left out: a loss over fewer pairs is lower.</p>\n</section>\n'

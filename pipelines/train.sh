@@ -58,7 +58,9 @@ warmup          |           |N       steps of linear warm-up [a tenth of the run
 weight-decay    |0.1        |X       decoupled weight decay
 grad-clip       |           |X       clip gradients to this global norm
 ema             |           |X       keep a moving average of the weights with this decay
-nan             |           |WHAT    stop or skip when a gradient is not finite
+nan             |           |WHAT    stop or skip when a loss or gradient is not finite
+spike           |           |K       warn of a loss K standard deviations above the last 100 [6]
+replay          |           |NAME    the batch that was refused again, from RUN/NAME: its frames into RUN/replay
 stall           |           |SECONDS a tool that has waited so long for another says so; 0: never [600]
 '
 flags='exif keep-encoded strict by-value stall-exit accept-numerics override'
@@ -171,7 +173,7 @@ if [ -f "$run/run.json" ]; then
 		[[ $line =~ ^\"([a-z-]+)\":\ \"(.*)\",?$ ]] || continue
 		name=${BASH_REMATCH[1]} old=$(sed "$recorded" <<<"${BASH_REMATCH[2]}")
 		[ -n "${opt[$name]+is}" ] || continue
-		case $name in run | override | accept-numerics | threads | data-threads | profile | stall*) continue ;; esac
+		case $name in run | override | accept-numerics | threads | data-threads | profile | stall* | replay) continue ;; esac
 		case $name${given[steps]+ steps}${given[epochs]+ epochs} in 'steps epochs' | 'epochs steps') # one length replaces the other
 			[ -z "$begun" ] || [ -z "$old" ] || changes+="  --$name: was '$old', now ''"$'\n'
 			continue ;;
@@ -342,7 +344,7 @@ compose() { # compose POSITION: the six commands of the ring
 	encode=("${args[@]}" ${common[@]+"${common[@]}"})
 	loss=(dc-loss ${common[@]+"${common[@]}"})
 	args=(dc-step --run "$run" --loop "$tag" --steps "$total" --warmup "$warmup")
-	pass lr lr-start weight-decay grad-clip ema save-every nan
+	pass lr lr-start weight-decay grad-clip ema save-every nan spike
 	[ -n "${opt[val]}" ] || pass keep keep-every # else val.sh does it: what waits for its row stays
 	flag by-value accept-numerics
 	step=("${args[@]}" ${common[@]+"${common[@]}"})
@@ -361,6 +363,33 @@ if [ -z "$begun" ]; then
 fi
 
 say() { printf '%q ' "$@"; }
+replay() { # replay NAME: the commands that make that batch again, and what the tools say of it
+	local from=$run/$1 at=$run/replay batch
+	[ -f "$from/state.safetensors" ] || die "--replay $1: $from is no checkpoint"
+	say rm -rf "$at"; echo
+	say mkdir "$at"; echo
+	say ln -s "../$1" "$at/latest"; echo
+	say mkfifo "$at/loop"; echo
+	batch=$(dc-step --run "$tmp" --print position) || exit
+	vocab=$from/bpe.txt.gz tag=$at/loop run=$at
+	compose "$batch"
+	printf '%s|\n' "$(say "${decode[@]}" --steps $((batch + 1)))" "  $(say "${augment[@]}")" "  $(say "${tokenize[@]}")" \
+		"  $(say "${encode[@]}")" "  $(say tee "$at/features.dcs")" "  $(say "${loss[@]}")" "  $(say tee "$at/losses.dcs")"
+	printf '  %s\n' "$(say "${step[@]}")"
+}
+if [ -n "${opt[replay]}" ]; then
+	tmp=$(mktemp -d) && ln -s "$(cd "$run" && pwd)/${opt[replay]}" "$tmp/latest" || exit 1
+	script=$(replay "${opt[replay]}")
+	rc=$?
+	rm -rf "$tmp"
+	[ $rc -eq 0 ] || exit $rc
+	script="export OMP_NUM_THREADS=$OMP_NUM_THREADS"$'\n'$script
+	[ -z "$dry" ] || { echo "$script"; exit 0; }
+	bash -c "$script" >&2
+	[ -s "$run/replay/losses.dcs" ] || die "the batch was not made"
+	echo "$run/replay/features.dcs" "$run/replay/losses.dcs"
+	exit 0
+fi
 if [ -n "$dry" ]; then # a script that does the same: to be read, changed and run
 	compose "$(dc-step --run "$run" --print position 2>/dev/null || echo 0)"
 	echo "export OMP_NUM_THREADS=$OMP_NUM_THREADS"
@@ -385,7 +414,7 @@ fi
 write_json() {
 	local name sep='{'
 	for name in "${names[@]}" $flags; do
-		case $name in run | override | accept-numerics | profile | stall*) continue ;; esac
+		case $name in run | override | accept-numerics | profile | stall* | replay) continue ;; esac
 		printf '%s\n"%s": "%s"' "$sep" "$name" "$(sed 's/\\/\\\\/g; s/"/\\"/g; s/\t/\\t/g' <<<"${opt[$name]}")"
 		sep=,
 	done

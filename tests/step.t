@@ -68,7 +68,7 @@ ends 0 0 'twelve batches: every update as computed, a skipped one, one without h
 clean a 'the shared memory is gone'
 [ "$(readlink a/latest)" = step-00000011 ] && [ -d a/step-00000005 ] && [ -d a/step-00000010 ] && [ ! -d a/step-00000001 ]
 ok $? 'checkpoints every five steps and at the end'
-printf 'step\tclip\tmvs\tsimsiam\tmlm\tnns\ttotal\tlr\tlogit_scale\tgrad_norm\taccuracy\tpairs_per_s\twait_s\tbatch_size\n' >want
+printf 'step\tclip\tmvs\tsimsiam\tmlm\tnns\ttotal\tlr\tlogit_scale\tgrad_norm\taccuracy\tpairs_per_s\twait_s\tsimsiam_std\tbatch_size\n' >want
 head -n 1 a/log.tsv >have; check 'the header of the log' cmp want have
 check 'a row a step' test "$(cut -f 1 a/log.tsv | tr '\n' ' ')" = 'step 1 2 3 4 5 6 7 8 9 10 11 '
 sed -n 2p a/log.tsv | cut -f 2-9 | tr '\t' ' ' >have

@@ -411,6 +411,8 @@ put_values(const struct loss *s, struct dc_body *b, const struct dc_loss_out *r)
 		dc_put_double(b, "filip_logit_scale", r->d_filip_logit_scale);
 	if (s->c.weight[DC_TERM_SIGLIP] > 0)
 		dc_put_double(b, "logit_bias", r->d_logit_bias);
+	if (s->c.weight[DC_TERM_SIMSIAM] > 0)
+		dc_put_double(b, "simsiam_std", r->simsiam_std);
 	dc_put_map(b, "loss", n);
 	for (int t = 0; t < DC_TERMS; t++)
 		if (r->active[t])

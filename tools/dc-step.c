@@ -5,6 +5,7 @@
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -12,11 +13,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/finite.h"
 #include "base/opts.h"
 #include "base/progress.h"
 #include "nn/blas.h"
 #include "optim/adamw.h"
 #include "optim/schedule.h"
+#include "optim/spike.h"
 #include "store/checkpoint.h"
 #include "store/runlog.h"
 #include "store/shm.h"
@@ -24,17 +27,17 @@
 #include "stream/stall.h"
 #include "stream/stream.h"
 
-enum { RETRY_MS = 20, ROW_MAX = 1024, LIFELINE = 2 /* its place among the watched */ };
+enum { REFUSED_MAX = 100 /* batches in a row */, WARN_EVERY = 100 /* steps */, RETRY_MS = 20, ROW_MAX = 1024, LIFELINE = 2 /* its place among the watched */ };
 static const double bn_momentum = 0.1;
 static const double second_signal_s = 1;   /* a signal within this time of the first is the same one, sent twice */
 
 static struct {
 	const char *run, *loop, *print, *nan, *verify;
-	double lr, lr_start, beta1, beta2, eps, weight_decay, grad_clip, ema;
+	double lr, lr_start, beta1, beta2, eps, weight_decay, grad_clip, ema, spike;
 	int64_t warmup, steps, save_every, keep, keep_every, lifeline;
 	int accept_numerics, by_value, verbose;
 } o = { .nan = "stop", .lr = 1e-3, .lr_start = 1e-4, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-8, .weight_decay = 0.1,
-	.warmup = 2500, .save_every = 500, .lifeline = -1 };
+	.warmup = 2500, .save_every = 500, .lifeline = -1, .spike = 6 };
 
 /* Whatever the file system holds is always ready to be read: only a pipe tells that its writers are gone. */
 static int
@@ -67,7 +70,8 @@ static const struct dc_opt table[] = {
 	DC_OPT_INT("save-every", 0, &o.save_every, 0, 1LL << 53, "N", "steps between checkpoints; 0: only at the end"),
 	DC_OPT_INT("keep", 0, &o.keep, 0, 1LL << 53, "N", "checkpoints to keep beside the first; default all"),
 	DC_OPT_INT("keep-every", 0, &o.keep_every, 0, 1LL << 53, "N", "with --keep: and every checkpoint of a multiple of N steps"),
-	DC_OPT_CHOICE("nan", 0, &o.nan, "stop|skip", "what to do when a gradient is not finite"),
+	DC_OPT_CHOICE("nan", 0, &o.nan, "stop|skip", "what to do when a loss, a gradient or a statistic is not finite"),
+	DC_OPT_DOUBLE("spike", 0, &o.spike, 0, 1e9, "K", "warn of a total K standard deviations above the last 100; 0: never"),
 	DC_OPT_FLAG("by-value", 0, &o.by_value, "send parameters inside the frames, no shared memory"),
 	DC_OPT_FLAG("accept-numerics", 0, &o.accept_numerics, "go on although OpenBLAS, processor or thread count changed"),
 	DC_OPT_CALL("lifeline", 0, take_lifeline, &o.lifeline, "FD", "stop when this pipe, open for reading, has no writer any more"),
@@ -84,10 +88,10 @@ struct pending {
 	int64_t position;                  /* -1: not said yet */
 	int64_t rows;                      /* pairs */
 	double loss[DC_TERMS], total;      /* NAN: none came */
-	double accuracy, wait_s;
+	double accuracy, wait_s, simsiam_std;
 	float *enqueue; int64_t n_enqueue; /* rows for the nn queue */
 	double sum;                        /* of squares of the gradient */
-	const char *bad;                   /* the first tensor that is not finite */
+	char bad[200];                     /* what was the first to be not finite, in words; "" if nothing was */
 	int n_gradients;
 };
 
@@ -111,6 +115,10 @@ static struct ring {
 	int run_fd, log_fd, row_fd;
 	uint64_t saved_step; int64_t saved_position;
 	uint64_t dropped, refused;            /* frames; steps */
+	int refused_in_row;
+	struct dc_spike spike;                /* the last totals */
+	uint64_t spike_said, collapse_said;   /* the steps of these warnings, 0: never */
+	int log_more;                         /* how many of the columns that were not always there the log has */
 	double sent;                          /* when the parameters went out, s */
 	struct dc_progress progress;
 } r = { .shm.fd = -1, .loop.fd = -1, .row_fd = STDOUT_FILENO };
@@ -190,6 +198,40 @@ take_wake(void)
 
 /* --- the run --- */
 
+/* The lock is the kernel's and goes with its process; RUN/.pid only tells whose it is. */
+static _Noreturn void
+die_locked(void)
+{
+	char *path = dc_xasprintf("%s/.pid", o.run), *text = NULL;
+	size_t n;
+
+	if (dc_slurp(path, 4096, &text, &n) == 0 && strchr(text, '\n'))
+		dc_die("%s: another ring is running there: dc-step is %.*s (kill -TERM stops it with a checkpoint)", o.run,
+		    (int)strcspn(text, "\n"), text);
+	dc_die("%s: another ring is running there", o.run);
+}
+
+static void
+write_pid(void)
+{
+	char text[128], host[64] = "";
+	int fd = openat(r.run_fd, ".pid", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+	gethostname(host, sizeof(host) - 1);
+	snprintf(text, sizeof(text), "process %ld on %s\n", (long)getpid(), host);
+	if (fd >= 0 && write(fd, text, strlen(text)) < 0) {   /* it only helps to say who */
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static void
+remove_pid(void)
+{
+	if (r.run_fd >= 0)
+		unlinkat(r.run_fd, ".pid", 0);
+}
+
 static void
 lock_run(void)
 {
@@ -198,9 +240,10 @@ lock_run(void)
 		dc_die_errno("%s", o.run);
 	if (flock(r.run_fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno == EWOULDBLOCK)
-			dc_die("%s: another ring is running there", o.run);
+			die_locked();
 		dc_die_errno("%s: lock", o.run);
 	}
+	write_pid();
 }
 
 static const char *
@@ -446,7 +489,8 @@ header(char *row)
 	for (int i = 0; i < DC_TERMS; i++)
 		if (r.s.c.weight[i] > 0)
 			n += snprintf(row + n, ROW_MAX - (size_t)n, "\t%s", dc_term_names[i]);
-	snprintf(row + n, ROW_MAX - (size_t)n, "\ttotal\tlr\tlogit_scale\tgrad_norm\taccuracy\tpairs_per_s\twait_s\tbatch_size\n");
+	snprintf(row + n, ROW_MAX - (size_t)n, "\ttotal\tlr\tlogit_scale\tgrad_norm\taccuracy\tpairs_per_s\twait_s%s%s\n",
+	    r.log_more > 1 ? "\tsimsiam_std" : "", r.log_more > 0 ? "\tbatch_size" : "");
 }
 
 /* Rows are a courtesy: when their reader is gone, or the ring is dying or asked to stop, they end and nothing else does. */
@@ -481,8 +525,13 @@ open_log(void)
 {
 	char row[ROW_MAX];
 
-	header(row);
-	if ((r.log_fd = dc_runlog_open(o.run, row, r.s.step)) < 0)
+	/* a log that was begun before there were so many columns goes on as it is */
+	for (r.log_more = r.s.c.weight[DC_TERM_SIMSIAM] > 0 ? 2 : 1; r.log_more >= 0; r.log_more--) {
+		header(row);
+		if ((r.log_fd = dc_runlog_open(o.run, row, r.s.step)) >= 0)
+			break;
+	}
+	if (r.log_fd < 0)
 		dc_die("%s", dc_err());
 	write_row(row);
 }
@@ -510,6 +559,31 @@ show_progress(double lr, double rate)
 	fflush(stderr);
 }
 
+/* One warning of a kind in so many steps. */
+static int
+may_warn(uint64_t *said)
+{
+	if (*said && r.s.step - *said < WARN_EVERY)
+		return 0;
+	*said = r.s.step;
+	clear_progress();
+	return 1;
+}
+
+/* Numbers that are finite, but not as they should be. */
+static void
+watch_numbers(void)
+{
+	double mean, sd, ideal = r.s.c.simsiam_width > 0 ? 1 / sqrt(r.s.c.simsiam_width) : 0;
+
+	if (o.spike > 0 && !isnan(r.p.total) && dc_spike(&r.spike, r.p.total, o.spike, &mean, &sd) && may_warn(&r.spike_said))
+		dc_warn("step %llu: the total rises to %.4g; before it was %.4g, with a standard deviation of %.2g",
+		    (unsigned long long)r.s.step, r.p.total, mean, sd);
+	if (!isnan(r.p.simsiam_std) && r.p.simsiam_std < 0.1 * ideal && may_warn(&r.collapse_said))
+		dc_warn("step %llu: SimSiam collapses: its normalised outputs have a standard deviation of %.3g, 1/sqrt(%d) = %.3g is "
+		    "ideal", (unsigned long long)r.s.step, r.p.simsiam_std, r.s.c.simsiam_width, ideal);
+}
+
 static int
 log_step(double lr, double scale, double norm)
 {
@@ -520,10 +594,16 @@ log_step(double lr, double scale, double norm)
 	for (int i = 0; i < DC_TERMS; i++)
 		if (r.s.c.weight[i] > 0)
 			n += snprintf(row + n, sizeof(row) - (size_t)n, "\t%.9g", r.p.loss[i]);
-	snprintf(row + n, sizeof(row) - (size_t)n, "\t%.9g\t%.6g\t%.9g\t%.6g\t%.6g\t%.1f\t%.3f\t%lld\n", r.p.total, lr, scale, norm,
-	    r.p.accuracy, rate, r.p.wait_s, (long long)r.p.rows);
+	n += snprintf(row + n, sizeof(row) - (size_t)n, "\t%.9g\t%.6g\t%.9g\t%.6g\t%.6g\t%.1f\t%.3f", r.p.total, lr, scale, norm,
+	    r.p.accuracy, rate, r.p.wait_s);
+	if (r.log_more > 1)
+		n += snprintf(row + n, sizeof(row) - (size_t)n, "\t%.4g", r.p.simsiam_std);
+	if (r.log_more > 0)
+		n += snprintf(row + n, sizeof(row) - (size_t)n, "\t%lld", (long long)r.p.rows);
+	snprintf(row + n, sizeof(row) - (size_t)n, "\n");
 	DC_TRY(dc_runlog_add(r.log_fd, row));
 	write_row(row);
+	watch_numbers();
 	show_progress(lr, rate);
 	return 0;
 }
@@ -640,6 +720,34 @@ number(const msgpack_object *v)
 	}
 }
 
+/* This step is refused, for the first reason that is given. */
+static void DC_PRINTF(1, 2)
+refuse_for(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (*r.p.bad)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(r.p.bad, sizeof(r.p.bad), fmt, ap);
+	va_end(ap);
+}
+
+/* Every loss that dc-loss sent is finite; a term that waits is not sent. */
+static void
+check_losses(void)
+{
+	const msgpack_object *m = dc_frame_get(&r.f, "loss");
+
+	for (uint32_t i = 0; m && m->type == MSGPACK_OBJECT_MAP && i < m->via.map.size; i++) {
+		const msgpack_object_kv *kv = &m->via.map.ptr[i];
+
+		if (kv->key.type == MSGPACK_OBJECT_STR && !isfinite(number(&kv->val)))
+			refuse_for("the loss is not finite: %.*s is %g", kv->key.via.str.size > 64 ? 64 : (int)kv->key.via.str.size,
+			    kv->key.via.str.ptr, number(&kv->val));
+	}
+}
+
 /* A number in a map of the frame; NAN if there is none. */
 static double
 map_number(const char *map, const char *key)
@@ -660,7 +768,7 @@ static void
 begin_step(void)
 {
 	free(r.p.enqueue);
-	r.p = (struct pending){ .position = -1, .total = NAN, .accuracy = NAN };
+	r.p = (struct pending){ .position = -1, .total = NAN, .accuracy = NAN, .simsiam_std = NAN };
 	for (int i = 0; i < DC_TERMS; i++)
 		r.p.loss[i] = NAN;
 	memset(r.came, 0, (size_t)r.s.n);
@@ -700,6 +808,9 @@ take_values(void)
 			r.p.loss[i] = x;
 	if (!isnan(x = map_number("loss", "total")))
 		r.p.total = x;
+	if (dc_frame_get(&r.f, "simsiam_std"))
+		r.p.simsiam_std = number(dc_frame_get(&r.f, "simsiam_std"));
+	check_losses();
 	if (!isnan(i2t) || !isnan(t2i))
 		r.p.accuracy = isnan(i2t) ? t2i : isnan(t2i) ? i2t : (i2t + t2i) / 2;
 	for (int i = 0; i < 2; i++)
@@ -792,8 +903,8 @@ take_gradient(const msgpack_object_kv *kv)
 	r.came[i] = 1;
 	r.p.n_gradients++;
 	sum = dc_sum_squares(r.g[i], r.s.t[i].p.n);
-	if (!isfinite(sum) && !r.p.bad)
-		r.p.bad = r.s.t[i].p.name;
+	if (!isfinite(sum))
+		refuse_for("the gradient of %s is not finite", r.s.t[i].p.name);
 	r.p.sum += sum;
 	return 0;
 }
@@ -828,6 +939,8 @@ take_stats(void)
 		r.stat[i] = dc_xmalloc(t.bytes + 1);
 		r.stat_views[i] = t.shape[0];
 		memcpy(r.stat[i], t.data, t.bytes);
+		if (dc_first_not_finite(r.stat[i], t.n) < t.n)
+			refuse_for("%s is not finite", name);
 	}
 	return 0;
 }
@@ -869,23 +982,39 @@ update(double lr, double norm)
 		dc_ema(r.s.t[i].ema, r.s.t[i].w, r.s.t[i].p.n, o.ema);
 }
 
-/* A gradient is not finite: the state before it is kept for looking at, or the batch is passed over. */
+/* Squares beyond single precision would make moments infinite, which no later step mends. */
+static void
+check_size(void)
+{
+	double norm = sqrt(r.p.sum) * dc_clip_scale(sqrt(r.p.sum), o.grad_clip);
+
+	if (!r.p.skip && norm > 1e18)
+		refuse_for("the gradient is too large: its norm is %.3g", norm);
+}
+
+/* Something is not finite: the state before it is kept for looking at, or the batch is passed over. */
 static int
 refuse(void)
 {
 	unsigned long long step = r.s.step + 1;
+	long long skip = (long long)r.s.position;
 	char name[40];
 
 	clear_progress();
-	if (!strcmp(o.nan, "skip")) {
-		dc_warn("step %llu: the gradient of %s is not finite: batch skipped", step, r.p.bad);
+	if (dc_state_finite(&r.s) < 0)
+		return dc_err_prefix("step %llu: %s, nor is the model, which somebody changed", step, r.p.bad);
+	if (!strcmp(o.nan, "skip") && r.refused_in_row < REFUSED_MAX) {
+		dc_warn("step %llu: %s: batch skipped", step, r.p.bad);
 		r.refused++;
 		return 0;
 	}
 	snprintf(name, sizeof(name), "bad-%08llu", step);
 	DC_TRY(dc_state_write(&r.s, o.run, name));
-	return dc_err_set("step %llu: the gradient of %s is not finite; %s/%s has the state before it (--nan skip passes over "
-	    "such batches)", step, r.p.bad, o.run, name);
+	dc_warn("%s/%s is the state before it, and 'dc-decode --skip %lld --steps %lld ...' makes the batch again: train.sh --run %s "
+	    "--replay %s (-n prints the commands)", o.run, name, skip, skip + 1, o.run, name);
+	if (r.refused_in_row >= REFUSED_MAX)
+		return dc_err_set("step %llu: %s: %d batches were refused one after the other", step, r.p.bad, REFUSED_MAX + 1);
+	return dc_err_set("step %llu: %s (--nan skip passes over such batches)", step, r.p.bad);
 }
 
 static int
@@ -903,16 +1032,19 @@ apply(void)
 static int
 finish_step(void)
 {
-	int done = !r.p.skip && !r.p.bad;
+	int done;
 
+	check_size();
+	done = !r.p.skip && !*r.p.bad;
 	if (r.p.position < 0)
 		return dc_frame_err(&r.f, "no frame of step %llu carried the position", (unsigned long long)r.s.step);
 	if (!r.p.skip && !r.p.n_gradients)
 		return dc_frame_err(&r.f, "no gradient came in step %llu", (unsigned long long)r.s.step);
-	if (r.p.bad)
+	if (*r.p.bad)
 		DC_TRY(refuse());
 	else if (done)
 		DC_TRY(apply());
+	r.refused_in_row = *r.p.bad ? r.refused_in_row + 1 : 0;
 	if (r.s.nn_queue)
 		dc_state_push(&r.s, r.p.enqueue, r.p.n_enqueue);
 	r.s.position = r.p.position;
@@ -1099,6 +1231,7 @@ main(int argc, char *argv[])
 	catch_signals();
 	dc_stall_start(&stall);
 	lock_run();
+	atexit(remove_pid);
 	atexit(remove_shm);
 	load();
 	open_log();

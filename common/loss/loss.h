@@ -34,6 +34,7 @@ struct dc_loss_out {
 	double value[DC_TERMS], total;  /* unweighted terms (0 where off or waiting); the weighted total */
 	int active[DC_TERMS];           /* 0: off, or NNS waiting for its queue */
 	double accuracy_i2t, accuracy_t2i; /* of (I1,T1) in the batch; token-wise where FILIP is on and CLIP is off */
+	double simsiam_std;                /* with SimSiam: of z / |z| over the batch, mean over channels; 0: collapsed */
 	dc_real *nn_enqueue; int64_t n_enqueue; /* unit rows just pushed, [n_enqueue,D], in order; NULL without NNS */
 };
 
@@ -46,7 +47,8 @@ void dc_loss_work_free(struct dc_loss_work *w);
 /* All terms of c->method whose weight in c->weight is not 0, for N >= 2. A d_* pointer of out may be NULL where the
  * input is, or the input itself: the gradient then takes its place. q (used and pushed to only with NNS; else it may be NULL) must have in->D columns. out->nn_enqueue points
  * into w until the next call. An image counts as right (accuracy_i2t) if its own text has the largest logit of its row,
- * the first of equal ones counting as the largest; likewise a text. Nothing checks for NaN: it comes out as it went in.
+ * the first of equal ones counting as the largest; likewise a text. Nothing checks for NaN: it comes out as it went in,
+ * but a row that is not finite is not pushed, nor any of its batch.
  * Return 0, or -1 with a message if an input that a term needs is missing. */
 int dc_loss_compute(const struct dc_config *c, const struct dc_loss_in *in, struct dc_nn_queue *q,
     struct dc_loss_out *out, struct dc_loss_work *w) DC_MUST_USE;

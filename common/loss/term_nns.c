@@ -71,7 +71,17 @@ value_released(struct dc_loss_step *s, double weight)
 	return sum / 4;
 }
 
-/* Push n rows of text view t, and keep them in order in nn_enqueue. */
+static int
+all_finite(const dc_real *x, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		if (!isfinite(x[i]))
+			return 0;
+	return 1;
+}
+
+/* Push n rows of text view t, and keep them in order in nn_enqueue. A batch whose features are not finite must not stay
+ * in the queue when it is refused. */
 static void
 push(struct dc_loss_step *s, int t, int64_t n)
 {
@@ -80,6 +90,8 @@ push(struct dc_loss_step *s, int t, int64_t n)
 	dc_real *rows = out->nn_enqueue + out->n_enqueue * s->in->D;
 
 	dc_unit_rows(rows, s->text[t].x, s->text[t].r, (int)n, s->in->D);
+	if (!all_finite(rows, n * s->in->D))
+		return;
 	out->n_enqueue += n;
 	dc_nn_queue_push(s->q, rows, n);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Image self-supervision (SimSiam, arXiv 2011.10566, eq. 2 and 4). */
+#include <stdlib.h>
+
 #include "base/util.h"
 #include "loss/term.h"
 
@@ -31,6 +33,32 @@ cosine_row(dc_real *dp, const dc_real *p, const dc_real *z, int Z, double scale)
 	return pz * rp * rz;
 }
 
+/* Whether the outputs have collapsed (section 4.1 there): with u_n = z_n / |z_n|, the standard deviation of u_nd over n,
+ * averaged over d. 0 where all samples have one output; 1 / sqrt(Z) where the outputs go in all directions. */
+static double
+spread(const dc_real *z, int N, int Z)
+{
+	double *sum = dc_xcalloc(2 * (size_t)Z, sizeof *sum), *square = sum + Z, total = 0;
+
+	for (int n = 0; n < N; n++, z += Z) {
+		double zz = 0, r;
+
+		for (int d = 0; d < Z; d++)
+			zz += (double)z[d] * z[d];
+		r = zz == 0 ? 0 : 1 / sqrt(zz);
+		for (int d = 0; d < Z; d++) {
+			sum[d] += z[d] * r;
+			square[d] += z[d] * r * (z[d] * r);
+		}
+	}
+	for (int d = 0; d < Z; d++) {
+		const double var = square[d] / N - sum[d] / N * (sum[d] / N);
+		total += var < 0 ? 0 : sqrt(var);   /* NaN stays */
+	}
+	free(sum);
+	return total / Z;
+}
+
 /* L = -1/2 [ mean_n cos(p1_n, z2_n) + mean_n cos(p2_n, z1_n) ]; z is constant */
 static double
 compute(struct dc_loss_step *s, double weight)
@@ -45,6 +73,7 @@ compute(struct dc_loss_step *s, double weight)
 			    -weight / (2.0 * in->N));
 		}
 	}
+	s->out->simsiam_std = (spread(in->simsiam_z[0], in->N, in->Z) + spread(in->simsiam_z[1], in->N, in->Z)) / 2;
 	return -sum / (2.0 * in->N);
 }
 

@@ -25,6 +25,11 @@ ap.add_argument("--by-value", action="store_true")
 ap.add_argument("--skip", type=int, default=-1, help="the batch of which dc-loss says skip")
 ap.add_argument("--nan", type=int, default=-1, help="the batch with a NaN in one gradient")
 ap.add_argument("--inf", type=int, default=-1)
+ap.add_argument("--huge", type=int, default=-1, help="the batch with a gradient whose square is beyond single precision")
+ap.add_argument("--nan-stat", type=int, default=-1, help="the batch with a NaN in a running statistic")
+ap.add_argument("--nan-loss", type=int, default=-1, help="the batch with a NaN in one loss")
+ap.add_argument("--spike", type=int, default=-1, help="the batch with a total of 1000")
+ap.add_argument("--std", type=float, default=-1, help="simsiam_std in every dfeatures")
 ap.add_argument("--die", type=int, default=-1, help="go away after this batch's dfeatures")
 ap.add_argument("--stop", type=int, default=-1, help="send a stop frame in the middle of this batch")
 ap.add_argument("--sleep", type=float, default=0, help="seconds in every batch, between dfeatures and gradients")
@@ -192,6 +197,12 @@ def batch(model, b, names):
     d = {"image_features.0": np.zeros((4, width), "<f4"), "logit_scale": 0.25, "position": b + 1,
          "loss": {"clip": 2.5 + b, "mvs": 2.0, "simsiam": -0.5, "mlm": 6, "total": 1.25 + b},
          "accuracy": {"i2t": 0.25, "t2i": 0.75}}
+    if o.std >= 0:
+        d["simsiam_std"] = o.std
+    if b == o.spike:
+        d["loss"]["total"] = 1000.0
+    if b == o.nan_loss:
+        d["loss"]["mlm"] = math.nan
     if o.bad == "position":
         del d["position"]
     if model.queue is not None:
@@ -223,7 +234,11 @@ def batch(model, b, names):
         grads = {k: v for k, v in grads.items() if not k.startswith(("simsiam", "mlm", "mask"))}
     if b in (o.nan, o.inf):
         grads["text_projection"][3, 2] = np.nan if b == o.nan else -np.inf
+    if b == o.huge:
+        grads["text_projection"][3, 2] = 1e30
     stats = {} if skip else {k: gradient(k, (2,) + v.shape, b) for k, v in model.stats.items()}
+    if b == o.nan_stat:
+        stats[sorted(stats)[0]][1, 0] = np.nan
     keys = list(grads)
     half = len(keys) // 2
     sent = as_sent(grads)
@@ -245,7 +260,7 @@ def batch(model, b, names):
         send("gradients", s, dict(stats, gradient={k: sent[k] for k in keys[:half]}, wait_s=0.5))
     send("gradients", s, {"gradient": {k: sent[k] for k in keys[half:]}, "last": True, "wait_s": 0.25})
     model.position = b + 1
-    if not skip and b not in (o.nan, o.inf):
+    if not skip and b not in (o.nan, o.inf, o.huge, o.nan_stat, o.nan_loss):
         model.update(grads, stats)
     if not skip:
         model.push(rows)
