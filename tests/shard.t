@@ -129,10 +129,10 @@ for s in train val test; do for f in split/$s-*.tar; do keys $f; done >$s.keys; 
 cat train.keys val.keys test.keys | sort >a
 check 'each sample is in one' cmp a b
 [ "$(wc -l <train.keys)" -gt 30 ] && [ "$(wc -l <val.keys)" -gt 4 ] && [ "$(wc -l <test.keys)" -gt 4 ]; ok $? 'about as asked'
-mkdir more && cp -r tree more/tree && for i in $(seq 40); do cp tree/000001.jpg more/tree/n$i.jpg; echo n >more/tree/n$i.txt; done
+mkdir more && cp -r tree more/tree && for i in $(seq 40); do cp tree/000001.jpg more/tree/000000_$i.jpg; echo n >more/tree/000000_$i.txt; done
 run 0 'data are added' dc-shard --split 0.6,0.2,0.2 -n 10 -o split2 more/tree
 for s in train val test; do
-	for f in split2/$s-*.tar; do keys $f; done | grep -v ^n >a
+	for f in split2/$s-*.tar; do keys $f; done | grep -v _ >a
 	check "those that were in $s stay there" cmp a $s.keys
 done
 
