@@ -64,7 +64,7 @@ start() { # start RUN OPTION...: train in the background, in a session of its ow
 	rm -f pids/*
 	export HOLD DIES AFTER
 	# shellcheck disable=SC2016,SC2086
-	DC_BIN=$tmp/spy timeout -s KILL 300 env --default-signal=INT,TERM,HUP setsid sh -c 'echo $$ >"$PIDS/ring"; exec bash "$@"' - \
+	DC_BIN=$tmp/spy timeout -s KILL "${RING_SECONDS:-300}" env --default-signal=INT,TERM,HUP setsid sh -c 'echo $$ >"$PIDS/ring"; exec bash "$@"' - \
 		"$train" --run "$d" --data "$shards" $options "$@" >rows 2>err </dev/null &
 	job=$!
 	until_true test -s pids/ring

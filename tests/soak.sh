@@ -9,6 +9,7 @@
 . "$top/tests/ring.sh"
 seconds=${1:-7200} every=${2:-60}
 begin soaked
+RING_SECONDS=$((seconds + 3600)) # else a ring is killed after five minutes
 # shellcheck disable=SC2086
 start soaked $options --steps 100000000 --save-every 200 --keep 3
 until_true reached soaked 20
