@@ -158,10 +158,17 @@ SECONDS  = 7200
 soak: all   ## the ring on small data for SECONDS [7200]: fails where memory or descriptors grow
 	DC_BIN='$(abspath $(B))' sh tests/soak.sh $(SECONDS)
 
+# COVERAGE=all: the shell tests too
+coverage: deps   ## lines of each room that the unit tests and the fuzzers' corpora run (gcov): one table
+	@$(MAKE) -s -j$(JOBS) B=build/cov MARCH= CFLAGS='-O0 -g --coverage' all $(UNIT:%=build/cov/%) $(FUZZ:%=build/cov/fuzz_%) build/cov/faultlib.so
+	@find build/cov -name '*.gcda' -delete
+	@DC_BIN='$(abspath build/cov)' prove -j$(JOBS) $(UNIT:%=build/cov/%) tests/fuzz.t $(if $(COVERAGE),$(filter-out tests/fuzz.t,$(SHELLS)))
+	@sh tests/coverage.sh build/cov
+
 lint: deps   ## man pages, shell, and C by two compilers and cppcheck
 	mandoc -T lint -W warning man/*.[157]
 	shellcheck -S warning $(wildcard pipelines/*.sh pipelines/examples/*.sh) .ci/run
-	shellcheck -s sh -S warning -x -P tests tests/*.t tests/lib.sh tests/soak.sh tests/parity/run.sh tests/bench/*.sh tests/fuzz/run.sh
+	shellcheck -s sh -S warning -x -P tests tests/*.t tests/lib.sh tests/soak.sh tests/parity/run.sh tests/bench/*.sh tests/fuzz/run.sh tests/coverage.sh
 	$(MAKE) -s -j$(JOBS) B=build/lint-gcc CC=gcc WARN='$(WARN) -Werror' all tests-build
 	$(MAKE) -s -j$(JOBS) B=build/lint-clang CC=clang CFLAGS='-O1 $(MARCH)' WARN='$(WARN) -Werror -Wno-pass-failed' lint-objects
 	cppcheck -q --error-exitcode=1 --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem \
@@ -195,4 +202,4 @@ clean:   ## remove what was built
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:
 FUZZ_SECONDS ?= 60
-.PHONY: valgrind tsan soak all tests-build deps demo ablation check prove parity bench bench-peers check-long asan faults fuzz lint lint-objects install install-files help clean FORCE
+.PHONY: valgrind tsan soak all tests-build deps demo ablation check prove parity bench bench-peers check-long asan coverage faults fuzz lint lint-objects install install-files help clean FORCE
