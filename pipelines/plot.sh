@@ -43,7 +43,7 @@ col() { head -n 1 "$log" | tr '\t' '\n' | grep -nx "$1" | cut -d: -f1; }
 
 # each point is the mean of a window of rows, so that the curve can be read; the last takes in what is less than half a window
 window=$(($(wc -l <"$log") / 60 + 1))
-last=$((($(tail -n 1 "$log" | cut -f 1) + window / 2) / window - 1))
+last=$((($(tail -n 1 "$log" | cut -f 1 | grep -x '[0-9]*' || echo 0) + window / 2) / window - 1))
 [ "$last" -gt 0 ] || last=0
 curves=
 for term in clip mvs simsiam mlm nns simclr filip siglip total; do

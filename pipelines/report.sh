@@ -82,6 +82,7 @@ read_options() { # read_options RUN: as train.sh recorded them
 	done <"$1/run.json"
 }
 option() { echo "${recorded[$1/$2]-}"; } # option RUN NAME
+number() { ! [[ ${1-} =~ ^[0-9]+$ ]] || echo "$1"; } # or nothing: the shell and awk would run what stands in a number's place
 column() { # column FILE NAME: its values
 	awk -F '\t' -v col="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == col) c = i; next } c && $c != "nan" { print $c }' "$1"
 }
@@ -129,7 +130,7 @@ legend() {
 # --- sections ---
 facts() { # facts RUN: lines of a name, a value and a note, as HTML
 	local run=$1 log=$1/log.tsv batch count total position value
-	batch=$(option "$run" batch)
+	batch=$(number "$(option "$run" batch)")
 	pipeline "$run"
 	count=$(sed -n 's/^# \([0-9]*\) samples an epoch.*/\1/p' "$tmp/script")
 	total=$(sed -n 's/^# .* epoch, \([0-9]*\) batches.*/\1/p' "$tmp/script")
@@ -357,15 +358,15 @@ neighbours() { # neighbours RUN
 	fi
 	header=$(od -An -tu8 -N8 "$state" 2>/dev/null | tr -d ' ')
 	place=$(head -c $((8 + ${header:-0})) "$state" 2>/dev/null | grep -ao '"nn_queue":{[^}]*}')
-	read -r Q D at <<<"$(sed 's/.*"shape":\[\([0-9]*\),\([0-9]*\)\],"data_offsets":\[\([0-9]*\),.*/\1 \2 \3/' <<<"$place")"
+	read -r Q D at <<<"$(sed -n 's/.*"shape":\[\([0-9]*\),\([0-9]*\)\],"data_offsets":\[\([0-9]*\),.*/\1 \2 \3/p' <<<"$place")"
 	head=$(head -c $((8 + ${header:-0})) "$state" 2>/dev/null | grep -ao '"nn_head":"[0-9]*"' | tr -dc 0-9)
 	valid=$(head -c $((8 + ${header:-0})) "$state" 2>/dev/null | grep -ao '"nn_valid":"[0-9]*"' | tr -dc 0-9)
 	if [ -z "$at" ] || [ -z "$head" ] || [ "${valid:-0}" -eq 0 ]; then missing 'The queue is empty yet.'; echo '</section>'; return; fi
 	if ! pipeline "$run"; then missing "The captions cannot be read again: $(tail -n 1 "$tmp/why" | text)"; echo '</section>'; return; fi
-	batch=$(option "$run" batch) position=$(dc-step --run "$run" --print position)
+	batch=$(number "$(option "$run" batch)") position=$(dc-step --run "$run" --print position)
 	after=$(dc-step --run "$run" --print config | sed -n 's/.*"nns_after":\([0-9]*\).*/\1/p')
 	L=$((valid < 4096 ? valid : 4096))
-	back=$(((L + batch - 1) / batch)); [ "$back" -le "$position" ] || back=$position
+	batch=${batch:-1} back=$(((L + batch - 1) / batch)); [ "$back" -le "$position" ] || back=$position
 	captions() { decode "$1" "$2" | dc-augment --recipe eval --size 8 | dc-peek -q --table "$tmp/captions.tsv" >/dev/null && cut_columns "$tmp/captions.tsv" caption.0; }
 	if ! { captions $((position - back)) "$position" >"$tmp/before" && captions "$position" $((position + 1)) | first "$samples" >"$tmp/next"; } 2>"$tmp/why" || [ ! -s "$tmp/next" ] || [ ! -s "$tmp/before" ]; then
 		missing "The captions cannot be read again: $(tail -n 1 "$tmp/why" | text)"; echo '</section>'; return
@@ -520,7 +521,7 @@ configuration() {
 			value=$(sed -n "s/.*\"$o\":\(\[[^]]*\]\|\"[^\"]*\"\|[0-9.]*\).*/\1/p" <<<"$r" | tr -d '[]"')
 			[ -z "$value" ] || printf '<tr><th scope="row">%s</th><td>%s</td></tr>\n' "${o//_/ }" "$(sed 's/,/, /g' <<<"$value" | short | text)"
 		done
-		printf '<tr><th scope="row">checkpoints</th><td>%s</td></tr>\n' "$(cd "${runs[k]}" && for r in step-*; do [ ! -d "$r" ] || printf '%s ' "$((10#${r#step-}))"; done)"
+		printf '<tr><th scope="row">checkpoints</th><td>%s</td></tr>\n' "$(cd "${runs[k]}" && for r in step-*; do [[ ! -d $r || ! $r =~ ^step-[0-9]+$ ]] || printf '%s ' "$((10#${r#step-}))"; done)"
 		printf '</tbody>\n</table></div>\n'
 	done
 	printf '</section>\n'

@@ -478,7 +478,12 @@ compose "$position"
 tidy() { # the shared memory goes with the ring, whichever tool died
 	local shm
 	rm -rf "$tmp"
-	[ ! -L "$run/shm" ] || { shm=$(readlink "$run/shm"); case $shm in /*/dc-ring-*) rm -rf "$shm" ;; esac; rm -f "$run/shm"; }
+	# only our files and then the directory, so that a wrong link cannot cost anyone data
+	[ ! -L "$run/shm" ] || {
+		shm=$(readlink "$run/shm")
+		case ${shm##*/} in dc-ring-*) rm -f "$shm/parameters.safetensors" "$shm/gradients.safetensors"; rmdir "$shm" 2>/dev/null ;; esac
+		rm -f "$run/shm"
+	}
 	rm -f "$tag"
 }
 

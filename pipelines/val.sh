@@ -139,7 +139,11 @@ until flock -n 9; do # another has it, of a run that was killed, say
 	if [ -n "$deaf" ]; then sleep 0.2; else hear 0.2; fi
 	[ "$word" != stop ] || exit 0
 done
-number() { echo $((10#${1##*step-})); }
+number() { # of step-00000500; 0 of what is no such name: the shell would run what stands in a number's place
+	local n=${1##*step-}
+	[[ $n =~ ^[0-9]+$ ]] || n=0
+	echo $((10#$n))
+}
 newest() { readlink "$run/latest" || echo step-00000000; }
 
 # Rows tell of checkpoints up to the newest, and of one way to score; what says otherwise goes. So does what prune was
