@@ -65,7 +65,7 @@ def join(parts):
 
 def normalize(image, mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711)):
     mean, std = (torch.tensor(x, device=image.device).view(1, 3, 1, 1) for x in (mean, std))
-    return image.permute(0, 3, 1, 2).contiguous().float().div(255).sub(mean).div(std)
+    return image.permute(0, 3, 1, 2).to(torch.float, memory_format=torch.contiguous_format).div_(255).sub_(mean).div_(std)
 
 
 class Batches(IterableDataset):
