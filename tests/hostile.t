@@ -78,4 +78,40 @@ for s in 'report.sh -o theirs.html theirs' 'val.sh --run theirs --val scenes/tes
 done
 harmless 'report.sh, val.sh, plot.sh, train.sh and score.sh execute nothing of it'
 
+# --- a link that leads out ---
+mkdir -p victim/dc-ring-mine && echo precious >victim/dc-ring-mine/precious
+cp -r 'run $(touch executed)' linked
+ln -sfn "$tmp/victim/dc-ring-mine" linked/shm
+run 1 'a ring that fails at its start' env DC_SHM_DIR="$tmp/nowhere" "$top/pipelines/train.sh" --run linked --override --steps 6 --lr 1e-3 --wordnet /nowhere
+check "removes nothing of another's where RUN/shm leads there" test -f victim/dc-ring-mine/precious
+cat >ref.py <<'END'
+import sys; sys.path.insert(0, sys.argv[1] + "/tests/reference")
+import dcstream
+ref = {b"nd": True, b"type": "<f4", b"kind": b"", b"shape": [1], b"file": sys.argv[2], b"name": "w"}
+import msgpack, xxhash
+b = msgpack.packb({"gradient": {"w": ref}}, use_bin_type=True)
+out = msgpack.packb(["dcs1", "gradients", 0, len(b)]) + b + msgpack.packb(xxhash.xxh3_64_intdigest(b))
+b = msgpack.packb({})
+sys.stdout.buffer.write(out + msgpack.packb(["dcs1", "end", 0, len(b)]) + b + msgpack.packb(xxhash.xxh3_64_intdigest(b)))
+END
+mkdir refs && cp run/latest/open_clip_model.safetensors outside.safetensors && ln -s "$tmp/outside.safetensors" refs/link
+for f in ../outside.safetensors "$tmp/outside.safetensors" .hidden link; do
+	"$PYTHON" ref.py "$top" "$f" >ref.dcs
+	: >out; dc-peek --refs refs <ref.dcs >/dev/null 2>err
+	said 'is not a bare file name|Too many levels of symbolic links' "a reference to $(basename "$f") is not followed"
+done
+
+# --- sizes that are claimed ---
+"$PYTHON" - "$top" <<'END'
+import io, os, sys, tarfile
+sys.path.insert(0, sys.argv[1] + "/tests/reference")
+here = os.getcwd(); os.mkdir("scratch"); os.chdir("scratch"); import shards; os.chdir(here)
+with tarfile.open("bomb.tar.gz", "w:gz", compresslevel=1) as t:
+    for name, data in (("big.jpg", bytes(300 << 20)), ("big.txt", b"x"), ("claims.png", shards.png(2, 2, 1, claim=(30000, 30000))), ("claims.txt", b"x"),
+                       ("ok.png", shards.png(2, 2, 1)), ("ok.txt", b"x")):
+        m = tarfile.TarInfo(name); m.size = len(data); t.addfile(m, io.BytesIO(data))
+END
+run 0 'a tar with a member of 300 MB and an image of 900 million pixels, in 200 MB' sh -c 'ulimit -v 200000
+	dc-decode -j 1 --tail short --rejects bombs.tsv bomb.tar.gz >bomb.dcs'
+check 'both are refused' sh -c 'grep -q "^bomb.tar.gz.big.*too-large" bombs.tsv && grep -q "^bomb.tar.gz.claims.*image: 30000 x 30000 pixels" bombs.tsv'
 done_testing
