@@ -50,7 +50,7 @@ check 'a shard and photos of such names' sh -c 'dc-scenes --out scenes --train 2
 shard='$(touch executed) '"'x' -.tar"
 run 0 'train.sh takes them' "$top/pipelines/train.sh" --data "$shard" --run 'run $(touch executed)' --arch arch.json --merges 46 --batch 8 --steps 4 \
 	--queue 8 --nns-after 8 --threads 1 --rejects rejects.tsv
-run 0 'and again' "$top/pipelines/train.sh" --run 'run $(touch executed)' --override --steps 5
+run 0 'and again' "$top/pipelines/train.sh" --run 'run $(touch executed)' --override --steps 5 --threads 1
 run 0 'and its script runs' sh -c '"$1" --run "$2" --override --steps 6 -n >script' - "$top/pipelines/train.sh" 'run $(touch executed)'
 ln -s 'run $(touch executed)' run
 run 0 'score.sh takes them' "$top/pipelines/score.sh" recall run "$shard"

@@ -30,7 +30,7 @@ from open_clip.modified_resnet import ModifiedResNet
 from safetensors.numpy import save_file
 
 torch.set_num_threads(2)
-SIZE, WIDTH, HEADS, NEAR = 32, 4, 4, 1e-6
+SIZE, WIDTH, HEADS, NEAR = 32, 4, 4, 2e-6
 TIGHT, LOOSE = 1e-5, 1e-4                # losses; and what comes back through batch norms over few rows
 steps.IMAGE, steps.VIT = SIZE, 32 * WIDTH  # the heads' inputs are as wide as the pooled map
 vit_config, vit_decays = steps.model_config, steps.decays
