@@ -3,6 +3,7 @@
 #include "stream/stream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,20 @@
 #include "stream/check.h"
 #include "stream/stall.h"
 
-enum { PHASE_HEADER, PHASE_BODY, PHASE_TRAILER, TRAILER_BYTES = 9, FIRST_ALLOCATION = 1 << 24 };
+enum { PHASE_HEADER, PHASE_BODY, PHASE_TRAILER, TRAILER_BYTES = 9, FIRST_ALLOCATION = 1 << 24, PIPE_BYTES = 1 << 20 };
+
+void
+dc_pipe_widen(int fd)
+{
+#ifdef F_SETPIPE_SZ
+	int now = fcntl(fd, F_GETPIPE_SZ);
+
+	if (now > 0 && now < PIPE_BYTES)
+		fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES);
+#else
+	(void)fd;
+#endif
+}
 
 void
 dc_in_init(struct dc_in *in, int fd, const char *name)

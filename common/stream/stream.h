@@ -96,6 +96,9 @@ void dc_frame_move(struct dc_frame *f, struct dc_frame *from);
 
 /* -1 with a message if fd is a terminal: binary is never written there. */
 int dc_out_init(struct dc_out *out, int fd, const char *name) DC_MUST_USE;
+/* A frame of megabytes goes through a pipe of the usual 64 KB in dozens of turns, each with two wake-ups: ask for a
+ * megabyte. What the kernel does not grant, and what is no pipe, stays as it is. */
+void dc_pipe_widen(int fd);
 /* DC_FRAME, DC_FAIL or DC_GONE. */
 int dc_frame_write(struct dc_out *out, const char *kind, uint64_t step, struct dc_body *b) DC_MUST_USE;
 /* The very bytes that were read. */
