@@ -104,7 +104,10 @@ static struct ring {
 	struct dc_st parameters, gradients;   /* the shared files, unless by value */
 	float *own;                           /* the gradients' block, by value */
 	float **g;                            /* [s.n]; NULL where frozen */
+	unsigned char **cell;                 /* [s.n]: what of it is zero; NULL where frozen */
 	char *came;                           /* [s.n] */
+	struct dc_adamw_tensor *x; int *of, n_x; double *sum; /* [s.n]: the tensors of a frame, or of the update; which */
+	int slot;                             /* the tensor that was named last */
 	struct running *run; int n_run;
 	float **stat; int64_t *stat_views;    /* [n_run]: this step's batch statistics, [views, width] */
 	struct dc_in in;
@@ -456,13 +459,44 @@ list_running(void)
 	r.stat_views = dc_xcalloc((size_t)r.n_run + 1, sizeof(*r.stat_views));
 }
 
+/* Tensor i for the optimizer. */
+static void
+list_tensor(int i)
+{
+	const struct dc_slot *t = &r.s.t[i];
+
+	r.of[r.n_x] = i;
+	r.x[r.n_x++] = (struct dc_adamw_tensor){ t->w, t->m, t->v, r.g[i], r.cell[i], t->p.n, t->updates, t->p.decay };
+}
+
+static void
+list_cells(void)
+{
+	for (int i = 0; i < r.s.n; i++) {
+		struct dc_slot *t = &r.s.t[i];
+
+		if (!t->trainable)
+			continue;
+		r.cell[i] = dc_xmalloc(dc_cells(t->p.n));
+		memset(r.cell[i], DC_CELL_COLD, dc_cells(t->p.n));
+		r.n_x = 0;
+		list_tensor(i);
+		if (t->updates)
+			dc_adamw_cold(r.x);
+	}
+}
+
 static void
 load(void)
 {
 	open_state(1);
 	check_numerics();
 	r.g = dc_xcalloc((size_t)r.s.n, sizeof(*r.g));
+	r.cell = dc_xcalloc((size_t)r.s.n, sizeof(*r.cell));
 	r.came = dc_xcalloc((size_t)r.s.n, 1);
+	r.x = dc_xcalloc((size_t)r.s.n, sizeof(*r.x));
+	r.of = dc_xcalloc((size_t)r.s.n, sizeof(*r.of));
+	r.sum = dc_xcalloc((size_t)r.s.n, sizeof(*r.sum));
 	dc_run_clean(o.run);
 	if (dc_shm_clean(o.run) < 0)
 		dc_die("%s", dc_err());
@@ -472,6 +506,7 @@ load(void)
 		share_memory();
 	list_running();
 	load_state();
+	list_cells();
 	clamp_scale();
 	if (o.ema > 0)
 		dc_state_start_average(&r.s);
@@ -689,7 +724,7 @@ send_state(void)
 	return dc_frame_write(&r.loop, "state", r.s.step, &r.b);
 }
 
-/* From here on both files are dc-encode's, until its last gradients frame. */
+/* From here on both files are dc-encode's, until its last gradients frame. The gradients are zero. */
 static int
 send_parameters(void)
 {
@@ -702,6 +737,8 @@ send_parameters(void)
 		else
 			dc_put_ref(&r.b, p->name, DC_F32, p->ndim, p->shape, DC_SHM_PARAMETERS, p->name);
 	}
+	if (!o.by_value)
+		dc_put_bool(&r.b, "zeroed", 1);
 	r.sent = dc_seconds();
 	return dc_frame_write(&r.loop, "parameters", r.s.step, &r.b);
 }
@@ -856,12 +893,16 @@ on_dfeatures(void)
 
 /* --- gradients --- */
 
+/* They come in the order that we have them in, as a rule. */
 static int
 find_slot(const msgpack_object_str *name)
 {
-	for (int i = 0; i < r.s.n; i++)
+	for (int k = 1; k <= r.s.n; k++) {
+		int i = (r.slot + k) % r.s.n;
+
 		if (strlen(r.s.t[i].p.name) == name->size && !memcmp(r.s.t[i].p.name, name->ptr, name->size))
-			return i;
+			return r.slot = i;
+	}
 	return -1;
 }
 
@@ -888,7 +929,6 @@ static int
 take_gradient(const msgpack_object_kv *kv)
 {
 	struct dc_tensor t;
-	double sum;
 	int i;
 
 	if (kv->key.type != MSGPACK_OBJECT_STR || (i = find_slot(&kv->key.via.str)) < 0)
@@ -902,10 +942,7 @@ take_gradient(const msgpack_object_kv *kv)
 	DC_TRY(place_gradient(i, &t));
 	r.came[i] = 1;
 	r.p.n_gradients++;
-	sum = dc_sum_squares(r.g[i], r.s.t[i].p.n);
-	if (!isfinite(sum))
-		refuse_for("the gradient of %s is not finite", r.s.t[i].p.name);
-	r.p.sum += sum;
+	list_tensor(i);
 	return 0;
 }
 
@@ -918,8 +955,15 @@ take_gradients(void)
 		return 0;
 	if (m->type != MSGPACK_OBJECT_MAP)
 		return dc_frame_err(&r.f, "gradient is not a map");
+	r.n_x = 0;
 	for (uint32_t i = 0; i < m->via.map.size; i++)
 		DC_TRY(take_gradient(&m->via.map.ptr[i]));
+	dc_squares(r.x, r.n_x, r.sum);
+	for (int k = 0; k < r.n_x; k++) {
+		if (!isfinite(r.sum[k]))
+			refuse_for("the gradient of %s is not finite", r.s.t[r.of[k]].p.name);
+		r.p.sum += r.sum[k];
+	}
 	return 0;
 }
 
@@ -971,15 +1015,25 @@ update(double lr, double norm)
 	const struct dc_adamw a = { o.beta1, o.beta2, o.eps, o.weight_decay };
 	double scale = dc_clip_scale(norm, o.grad_clip);
 
-	for (int i = 0; i < r.s.n; i++) {
-		struct dc_slot *t = &r.s.t[i];
-
-		if (r.came[i])
-			dc_adamw(t->w, t->m, t->v, r.g[i], t->p.n, &a, lr, ++t->updates, t->p.decay, scale);
-	}
+	r.n_x = 0;
+	for (int i = 0; i < r.s.n; i++)
+		if (r.came[i]) {
+			r.s.t[i].updates++;
+			list_tensor(i);
+		}
+	dc_adamw_sweep(r.x, r.n_x, &a, lr, scale, !o.by_value);
 	clamp_scale();
 	for (int i = 0; i < r.s.n && o.ema > 0; i++)
 		dc_ema(r.s.t[i].ema, r.s.t[i].w, r.s.t[i].p.n, o.ema);
+}
+
+/* The gradients are handed back as zeros; those that the update took are already. */
+static void
+clear_gradients(int updated)
+{
+	for (int i = 0; i < r.s.n && !o.by_value; i++)
+		if (r.s.t[i].trainable && !(updated && r.came[i]))
+			memset(r.g[i], 0, r.s.t[i].p.n * sizeof(*r.g[i]));
 }
 
 /* Squares beyond single precision would make moments infinite, which no later step mends. */
@@ -1045,6 +1099,7 @@ finish_step(void)
 	else if (done)
 		DC_TRY(apply());
 	r.refused_in_row = *r.p.bad ? r.refused_in_row + 1 : 0;
+	clear_gradients(done);
 	if (r.s.nn_queue)
 		dc_state_push(&r.s, r.p.enqueue, r.p.n_enqueue);
 	r.s.position = r.p.position;
@@ -1237,6 +1292,7 @@ main(int argc, char *argv[])
 	open_log();
 	if ((status = open_loop()) < 0) {
 		dc_in_init(&r.in, STDIN_FILENO, "<stdin>");
+		dc_pipe_widen(STDIN_FILENO);
 		dc_in_watch(&r.in, r.loop.fd, 0);
 		dc_in_watch(&r.in, wake[0], POLLIN);
 		dc_in_watch(&r.in, (int)o.lifeline, POLLPRI);   /* never; it hangs up */

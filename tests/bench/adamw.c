@@ -22,6 +22,8 @@ int
 main(void)
 {
 	static const struct dc_adamw o = { 0.9, 0.98, 1e-8, 0.1 };
+	static unsigned char cell[N / DC_CELL];
+	struct dc_adamw_tensor t = { .cell = cell, .n = N, .decay = 1 };
 	dc_real *x[4];
 	double sweep = 0, plain = 0, start, rate;
 
@@ -30,9 +32,11 @@ main(void)
 		for (size_t i = 0; i < N; i++)
 			x[k][i] = (dc_real)(i % 13 + 1) * (dc_real)1e-3;
 	}
+	t.w = x[0], t.m = x[1], t.v = x[2], t.g = x[3];
 	for (int r = 0; r < ROUNDS; r++) {
+		t.t = (uint64_t)r + 1;
 		start = dc_seconds();
-		dc_adamw(x[0], x[1], x[2], x[3], N, &o, 1e-4, (uint64_t)r + 1, 1, 1);
+		dc_adamw_sweep(&t, 1, &o, 1e-4, 1, 0);
 		rate = 7e-9 * N * sizeof **x / (dc_seconds() - start);
 		sweep = rate > sweep ? rate : sweep;
 		start = dc_seconds();

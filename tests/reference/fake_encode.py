@@ -98,6 +98,12 @@ def parameters(body):
     """{name: array} of a parameters frame."""
     out = {}
     shared = None
+    if body.get("zeroed", False) == o.by_value:
+        fail("parameters that say zeroed: %r" % body.get("zeroed"))
+    if not o.by_value:
+        for name, g in load(o.run + "/shm/gradients.safetensors")[0].items():
+            if g.tobytes().strip(b"\0"):
+                fail("the gradient of %s comes back uncleared" % name)
     for name, v in body["parameter"].items():
         if isinstance(v, dcstream.Ref):
             if shared is None:
@@ -231,6 +237,8 @@ def batch(model, b, names):
 
     grads = {} if skip else {k: gradient(k, model.p[k].shape, b) for k in names}
     if b == o.partial:
+        if not o.by_value:
+            write_shared(grads)  # those of the heads are there, but nobody names them
         grads = {k: v for k, v in grads.items() if not k.startswith(("simsiam", "mlm", "mask"))}
     if b in (o.nan, o.inf):
         grads["text_projection"][3, 2] = np.nan if b == o.nan else -np.inf
