@@ -253,6 +253,10 @@ encode_only(void)
 
 /* --- training --- */
 
+/* Whom it waits for: the data tools, dc-loss (and dc-step, which hands its answer on), dc-step. */
+enum waits { FOR_DATA, FOR_LOSS, FOR_STEP, WAITS };
+static const char *const wait_names[WAITS] = { "waiting for batches", "waiting for dc-loss", "waiting for dc-step" };
+
 struct tensor { struct dc_param p; float *w, *g; int in_gradients; };
 
 struct train {
@@ -267,14 +271,24 @@ struct train {
 	struct dc_param *param; struct tensor *t; int n_t;
 	struct dc_st parameters, gradients; /* the shared files */
 	int by_value;
+	int zeroed;                    /* the gradients are zero: dc-step says so */
 	uint64_t step;                 /* the optimizer's */
 	double wait;                   /* seconds waited for neighbours in this step */
 	int stopped;                   /* `stop` came on the loop */
 	int end_seen;                  /* `end` came on stdin, kept in f */
 	int in_lost;                   /* stdin ended without it */
 	struct dc_progress progress; uint64_t samples, steps;
-	struct dc_laps laps; double waited, first, last; /* of the steps but the first; when those began and ended */
+	struct dc_laps laps; double waited[WAITS], first, last; /* of the steps but the first; when those began and ended */
 };
+
+static void
+add_wait(struct train *t, enum waits whom, double since)
+{
+	double s = dc_seconds() - since;
+
+	t->wait += s;
+	t->waited[whom] += s;
+}
 
 /* All that follows returns DC_FRAME to go on, DC_EOF when the training is over, DC_FAIL or DC_GONE. */
 
@@ -342,7 +356,7 @@ may_read_ahead(const struct train *t)
 
 /* The next frame of the loop into lf; reads ahead on stdin meanwhile. */
 static int
-read_loop(struct train *t)
+read_loop(struct train *t, enum waits whom)
 {
 	double start = dc_seconds();
 	int r;
@@ -359,7 +373,7 @@ read_loop(struct train *t)
 		if (r == DC_OTHER && (r = read_stdin(t, 1)) == DC_FRAME)
 			r = DC_OTHER;
 	} while (r == DC_OTHER);
-	t->wait += dc_seconds() - start;
+	add_wait(t, whom, start);
 	if (r == DC_EOF)
 		return DC_GONE; /* dc-step closes the loop only after `end` */
 	if (r == DC_FRAME && !strcmp(t->lf.kind, "stop"))
@@ -381,7 +395,7 @@ next_batch(struct train *t)
 			if ((r = dc_frame_read(&t->loop, &t->lf)) == DC_FRAME)
 				r = strcmp(t->lf.kind, "stop") ? dc_frame_err(&t->lf, "unexpected here") : take_stop(t);
 	}
-	t->wait += dc_seconds() - start;
+	add_wait(t, FOR_DATA, start);
 	if (r != DC_FRAME)
 		return r == DC_EOF && !t->stopped ? DC_GONE : r;
 	if (!dc_gather_whole(&t->next)) {
@@ -482,24 +496,31 @@ bind_tensors(struct train *t, int values)
 	return 0;
 }
 
+/* The tensor with this name, n_t if there is none. They come in our order, as a rule: looked for from `first` on. */
+static int
+find_tensor(const struct train *t, const msgpack_object *name, int first)
+{
+	for (int k = 0; k < t->n_t && name->type == MSGPACK_OBJECT_STR; k++) {
+		int j = (first + k) % t->n_t;
+
+		if (strlen(t->t[j].p.name) == name->via.str.size && !memcmp(t->t[j].p.name, name->via.str.ptr, name->via.str.size))
+			return j;
+	}
+	return t->n_t;
+}
+
 /* The tensors that a parameters frame names: by value into our own, by reference they are already mapped. */
 static int
 take_parameters(struct train *t)
 {
 	const msgpack_object *map = dc_frame_get(&t->lf, "parameter");
 	struct dc_tensor x;
-	int named = 0;
+	int named = 0, j = -1;
 
 	if (!map || map->type != MSGPACK_OBJECT_MAP)
 		return dc_frame_err(&t->lf, "has no map 'parameter'");
 	for (uint32_t i = 0; i < map->via.map.size; i++) {
-		const msgpack_object *k = &map->via.map.ptr[i].key;
-		int j;
-
-		for (j = 0; j < t->n_t && (k->type != MSGPACK_OBJECT_STR || strlen(t->t[j].p.name) != k->via.str.size ||
-		    memcmp(t->t[j].p.name, k->via.str.ptr, k->via.str.size)); j++)
-			;
-		if (j == t->n_t)
+		if ((j = find_tensor(t, &map->via.map.ptr[i].key, j + 1)) == t->n_t)
 			continue;
 		named++;
 		DC_TRY(dc_object_tensor(&t->lf, t->t[j].p.name, &map->via.map.ptr[i].val, &x));
@@ -513,6 +534,9 @@ take_parameters(struct train *t)
 	if (named != t->n_t)
 		return dc_frame_err(&t->lf, "names %d of the model's %d tensors", named, t->n_t);
 	t->step = t->lf.step;
+	t->zeroed = 0;
+	if (!t->by_value && dc_frame_get(&t->lf, "zeroed"))
+		DC_TRY(dc_frame_bool(&t->lf, "zeroed", &t->zeroed));
 	return DC_FRAME;
 }
 
@@ -562,7 +586,7 @@ start(struct train *t)
 {
 	int r;
 
-	while ((r = read_loop(t)) == DC_FRAME && strcmp(t->lf.kind, "parameters"))
+	while ((r = read_loop(t, FOR_STEP)) == DC_FRAME && strcmp(t->lf.kind, "parameters"))
 		r = strcmp(t->lf.kind, "state") ? dc_frame_pass(&t->out, &t->lf) : take_config(t);
 	if (r != DC_FRAME)
 		return r;
@@ -672,7 +696,7 @@ forward(struct train *t)
 
 	if ((r = batch_rows(t, &N)) != DC_FRAME)
 		return r;
-	for (int i = 0; i < t->n_t; i++)
+	for (int i = 0; i < t->n_t && !t->zeroed; i++)
 		if (t->t[i].g)
 			memset(t->t[i].g, 0, t->t[i].p.n * sizeof *t->t[i].g);
 	dc_enc_begin(t->enc, N, 1);
@@ -893,7 +917,7 @@ receive_dfeatures(struct train *t, int *skip)
 
 	*skip = 0;
 	do {
-		if ((r = read_loop(t)) != DC_FRAME)
+		if ((r = read_loop(t, FOR_LOSS)) != DC_FRAME)
 			return r;
 		i = n = 0;
 		if (strcmp(t->lf.kind, "dfeatures")) {
@@ -989,7 +1013,7 @@ receive_parameters(struct train *t)
 {
 	int r;
 
-	while ((r = read_loop(t)) == DC_FRAME && strcmp(t->lf.kind, "parameters"))
+	while ((r = read_loop(t, FOR_STEP)) == DC_FRAME && strcmp(t->lf.kind, "parameters"))
 		if ((r = dc_frame_pass(&t->out, &t->lf)) != DC_FRAME)
 			break;
 	return r == DC_FRAME ? take_parameters(t) : r;
@@ -1008,10 +1032,9 @@ train_step(struct train *t)
 	t->samples += (uint64_t)t->enc->N;
 	dc_progress_to(&t->progress, t->samples);
 	r = receive_parameters(t);
-	t->waited += t->wait;
 	if (!t->steps++) { /* the first step maps and clears memory: it is not like the others */
 		t->laps = (struct dc_laps){ 0 };
-		t->waited = 0;
+		memset(t->waited, 0, sizeof t->waited);
 		t->first = dc_seconds();
 	}
 	t->last = dc_seconds();
@@ -1026,11 +1049,17 @@ profile_row(FILE *f, const char *what, double seconds, double steps, double all)
 	fprintf(f, "%s\t%.6f\t%.4f\n", what, seconds / steps, all > 0 ? seconds / all : 0);
 }
 
+static double
+waited(const struct train *t)
+{
+	return t->waited[FOR_DATA] + t->waited[FOR_LOSS] + t->waited[FOR_STEP];
+}
+
 static int
 write_profile(const struct train *t)
 {
 	FILE *f = o.profile && t->steps > 1 ? fopen(o.profile, "w") : NULL;
-	double steps = (double)t->steps - 1, all = t->last - t->first, rest = all - t->waited;
+	double steps = (double)t->steps - 1, all = t->last - t->first, rest = all - waited(t);
 
 	if (!o.profile || t->steps < 2)
 		return 0;
@@ -1042,7 +1071,8 @@ write_profile(const struct train *t)
 		rest -= t->laps.s[i];
 	}
 	profile_row(f, "stream, gradients cleared", rest, steps, all);
-	profile_row(f, "waiting for neighbours", t->waited, steps, all);
+	for (int i = 0; i < WAITS; i++)
+		profile_row(f, wait_names[i], t->waited[i], steps, all);
 	profile_row(f, "the whole step", all, steps, all);
 	fprintf(f, "GFLOP of useful work a step\t%.3f\t\n", t->laps.flop / steps * 1e-9);
 	return dc_fshut(f, o.profile);
@@ -1051,7 +1081,7 @@ write_profile(const struct train *t)
 static void
 say_work(const struct train *t)
 {
-	double busy = t->last - t->first - t->waited;
+	double busy = t->last - t->first - waited(t);
 
 	if (o.verbose && t->steps > 1)
 		fprintf(stderr, "%s: %.4g GFLOP of useful work a step, %.4g GFLOP/s\n", dc_progname,
@@ -1095,6 +1125,8 @@ open_ring(struct train *t)
 		dc_die_usage("%s", dc_err());
 	dc_in_init(&t->in, STDIN_FILENO, "<stdin>");
 	dc_in_init(&t->loop, fd, o.loop);
+	dc_pipe_widen(t->out.fd);
+	dc_pipe_widen(fd);
 	dc_in_watch(&t->in, t->out.fd, 0);
 	dc_in_watch(&t->in, fd, POLLIN);
 	dc_in_watch(&t->loop, t->out.fd, 0);

@@ -62,7 +62,7 @@ case_row() { # case_row WHAT BATCH STEPS TARGETS OPTION...
 	else
 		row step "$what: peak memory of all processes" "$memory" MB - - - -
 	fi
-	overhead=$(calc "100 * ($(of "$tmp/profile-1" 'stream, gradients cleared') + $(of "$tmp/profile-1" 'waiting for neighbours')) / $ours" 1)
+	overhead=$(awk -F '\t' -v all="$ours" '/^(stream|waiting)/ { s += $2 } END { printf "%.1f", 100 * s / all }' "$tmp/profile-1")
 	row step "$what: not in the towers (stream, waiting, optimizer)" "$overhead" % - - - -
 	rm -f "$tmp/ours" "$tmp/peak" "$tmp"/seconds-*
 }

@@ -26,11 +26,15 @@ while [ $r -le "$ROUNDS" ]; do
 	rm -rf "$tmp/run"
 	small "$tmp/run" 40 --profile "$tmp/profile"
 	calc "100 * $(of 'stream, gradients cleared') / $(of 'the whole step')" >>"$tmp/stream"
-	calc "100 * $(of 'waiting for neighbours') / $(of 'the whole step')" >>"$tmp/waiting"
+	for whom in batches dc-loss dc-step; do
+		calc "100 * $(of "waiting for $whom") / $(of 'the whole step')" >>"$tmp/waiting-$whom"
+	done
 	r=$((r + 1))
 done
 row stream 'small model: stream and hand-over, of the step' "$(median <"$tmp/stream")" % - - - 10
-row stream 'small model: waiting for loss, optimizer and data' "$(median <"$tmp/waiting")" % - - - -
+for whom in batches dc-loss dc-step; do
+	row stream "small model: waiting for $whom" "$(median <"$tmp/waiting-$whom")" % - - - -
+done
 
 # a new run: its directory and model are made in this time too
 r=1
