@@ -18,6 +18,8 @@
 #include "store/model.h"
 #include "text/bpe.h"
 
+enum { FILL_BLOCK = 1 << 15 };   /* elements that one thread draws */
+
 static struct {
 	const char *arch, *from, *method, *as, *init, *weights, *freeze, *vocab, *out, *model, *scale;
 	int64_t seed, batch, queue, nns_after, simsiam_width, simsiam_hidden, simclr_width, simclr_hidden, filip_width, filip_top, part;
@@ -219,14 +221,16 @@ same_arch(const struct dc_config *a, const struct dc_config *b)
 
 /* --- the values --- */
 
-/* Each tensor's numbers come from the seed and its own name, so that no other tensor changes them. */
+/* Elements [from, to). Each tensor's numbers come from the seed and its own name, so that no other tensor changes them,
+ * and an element's from its place. */
 static void
-fill(const struct dc_param *p, float *w)
+fill_block(const struct dc_param *p, float *w, size_t from, size_t to)
 {
 	struct dc_rng r;
 
 	dc_rng_init(&r, (uint64_t)o.seed, 0, XXH3_64bits(p->name, strlen(p->name)), 0, DC_RNG_INIT);
-	for (size_t i = 0; i < p->n; i++)
+	dc_rng_skip(&r, p->init == DC_INIT_NORMAL ? 2 * from : from);
+	for (size_t i = from; i < to; i++)
 		switch (p->init) {
 		case DC_INIT_ZERO: w[i] = 0; break;
 		case DC_INIT_ONE: w[i] = 1; break;
@@ -234,6 +238,14 @@ fill(const struct dc_param *p, float *w)
 		case DC_INIT_NORMAL: w[i] = (float)(p->init_scale * dc_rng_normal(&r)); break;
 		case DC_INIT_UNIFORM: w[i] = (float)dc_rng_uniform(&r, -p->init_scale, p->init_scale); break;
 		}
+}
+
+static void
+fill(const struct dc_param *p, float *w)
+{
+	#pragma omp parallel for schedule(dynamic) if (p->n > FILL_BLOCK)
+	for (size_t i = 0; i < p->n; i += FILL_BLOCK)
+		fill_block(p, w, i, p->n - i < FILL_BLOCK ? p->n : i + FILL_BLOCK);
 }
 
 static void
@@ -246,7 +258,6 @@ fill_all(struct dc_state *s)
 	if (o.init)
 		c.released = !strcmp(o.init, "released");
 	n = dc_params_list(&c, &p);
-#pragma omp parallel for schedule(dynamic, 1)
 	for (int i = 0; i < n; i++)
 		fill(&p[i], s->t[i].w);
 	free(p);

@@ -40,6 +40,12 @@ dc_rng_u64(struct dc_rng *r)
 	return z ^ z >> 31;
 }
 
+void
+dc_rng_skip(struct dc_rng *r, uint64_t n)
+{
+	r->state += n * 0x9e3779b97f4a7c15u;
+}
+
 uint64_t
 dc_rng_below(struct dc_rng *r, uint64_t n)
 {

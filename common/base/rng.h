@@ -29,6 +29,8 @@ struct dc_rng { uint64_t state; };
 
 void dc_rng_init(struct dc_rng *r, uint64_t seed, uint64_t epoch, uint64_t id, uint64_t view, enum dc_rng_purpose purpose);
 uint64_t dc_rng_u64(struct dc_rng *r);
+/* Pass over n numbers of dc_rng_u64; a uniform number is one of them, a normal one two. */
+void dc_rng_skip(struct dc_rng *r, uint64_t n);
 /* An integer in [0, n), unbiased (Lemire's rejection); n > 0. */
 uint64_t dc_rng_below(struct dc_rng *r, uint64_t n);
 /* A double in [lo, hi), 53 bits. */
