@@ -3,7 +3,9 @@
 # Train CLIP, DeCLIP and their family on tar shards: makes a run directory, starts the ring, continues it where it stopped.
 # man train.sh has the whole story; the ring itself is at the end of this file.
 set -u
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=${BASH_SOURCE[0]%/*}
+[ "$here" != "${BASH_SOURCE[0]}" ] || here=.
+here=$(cd "$here" && pwd)
 PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
 me=train.sh
 
@@ -165,13 +167,17 @@ run=${opt[run]}
 command -v dc-step >/dev/null || die "dc-step is not built (make) and not on PATH"
 
 # --- run.json: one option a line; what was given before holds, and a change must be meant ---
-recorded='s/\\\\/\x01/g; s/\\t/\t/g; s/\\"/"/g; s/\x01/\\/g'
+read_back() { # read_back TEXT: $text, without the backslashes of run.json
+	text=${1//'\\'/$'\x01'} text=${text//'\t'/$'\t'} text=${text//'\"'/'"'} text=${text//$'\x01'/'\'}
+}
 changes='' stale='' begun=
 [ ! -L "$run/latest" ] && [ ! -d "$run/step-00000000" ] || begun=1
 if [ -f "$run/run.json" ]; then
 	while read -r line; do
 		[[ $line =~ ^\"([a-z-]+)\":\ \"(.*)\",?$ ]] || continue
-		name=${BASH_REMATCH[1]} old=$(sed "$recorded" <<<"${BASH_REMATCH[2]}")
+		name=${BASH_REMATCH[1]}
+		read_back "${BASH_REMATCH[2]}"
+		old=$text
 		[ -n "${opt[$name]+is}" ] || continue
 		case $name in run | override | accept-numerics | threads | data-threads | profile | stall* | replay) continue ;; esac
 		case $name${given[steps]+ steps}${given[epochs]+ epochs} in 'steps epochs' | 'epochs steps') # one length replaces the other
@@ -245,12 +251,17 @@ else
 	[ -f "$arch" ] || arch=$here/../share/dc/arch/${opt[arch]}.json
 	[ -f "$arch" ] || die_usage "--arch ${opt[arch]}: no such file, nor an architecture of $(cd "$here/arch" && echo *.json | sed 's/\.json//g')"
 fi
-number_in() { tr -d ' \n\t' <"$2" | sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p"; }
-pixels=$(number_in image_size "$arch")
+number_in() { # number_in NAME: $number, empty if the architecture has none
+	number=
+	[[ ! $described =~ \"$1\"[[:space:]]*:[[:space:]]*([0-9]+) ]] || number=${BASH_REMATCH[1]}
+}
+described=$(<"$arch")
+number_in image_size
+pixels=$number
 [ -n "${opt[size]}" ] || opt[size]=$pixels
 [ "${opt[size]}" = "$pixels" ] || die_usage "--size ${opt[size]}: the architecture $arch takes images of $pixels pixels"
-context=$(number_in context_length "$arch")
-context=${context:-77}
+number_in context_length
+context=${number:-77}
 
 data=(--caption "${opt[caption]:-txt}")
 [ -n "${opt[caption]}" ] || data=()
@@ -291,6 +302,8 @@ warmup=${opt[warmup]:-$((total / 10 > 2500 ? 2500 : total / 10))}
 threads=${opt[threads]:-$(nproc)}
 [[ $threads =~ ^[0-9]+$ ]] && [ "$threads" -ge 1 ] || die_usage "--threads $threads: must be a whole number of at least 1"
 export OMP_NUM_THREADS=$threads
+# as dc-encode, dc-loss and dc-step would set it for themselves, by starting once more
+[ -n "${OMP_WAIT_POLICY-}${GOMP_SPINCOUNT-}" ] || export OMP_WAIT_POLICY=passive
 tag=$run/loop
 
 args=(dc-init --arch "$arch" --method "${opt[method]}" --as "${opt[as]}" --seed "${opt[seed]}" --queue "$queue" --nns-after "$after")
@@ -412,10 +425,11 @@ fi
 
 # --- the run directory ---
 write_json() {
-	local name sep='{'
+	local name text sep='{'
 	for name in "${names[@]}" $flags; do
 		case $name in run | override | accept-numerics | profile | stall* | replay) continue ;; esac
-		printf '%s\n"%s": "%s"' "$sep" "$name" "$(sed 's/\\/\\\\/g; s/"/\\"/g; s/\t/\\t/g' <<<"${opt[$name]}")"
+		text=${opt[$name]//'\'/'\\'} text=${text//'"'/'\"'} text=${text//$'\t'/'\t'}
+		printf '%s\n"%s": "%s"' "$sep" "$name" "$text"
 		sep=,
 	done
 	printf '\n}\n'
@@ -435,7 +449,8 @@ if [ -z "$begun" ]; then
 	"${init[@]}" --vocab "$vocab" --out "$run" || die "no model"
 fi
 vocab=$run/latest/bpe.txt.gz
-position=$(dc-step --run "$run" --print position) || exit 1
+position=0
+[ -z "$begun" ] || position=$(dc-step --run "$run" --print position) || exit 1
 tmp=$(mktemp -d) || exit 1
 
 # val.sh reads checkpoints and nothing else. Descriptor 7 tells it what to do, and hangs up when we are gone, even killed.
@@ -528,9 +543,8 @@ stopping=
 trap 'stopping=1' INT TERM HUP
 
 # a pipe whose writing end is ours alone: it hangs up when we are gone, even killed, and dc-step then stops the ring
-mkfifo "$tmp/life" && exec 5<>"$tmp/life" 6<"$tmp/life" || exit 1
-rm -f "$tag"
-mkfifo "$tag" || die "cannot make $tag"
+[ ! -e "$tag" ] && [ ! -L "$tag" ] || rm -f "$tag"
+mkfifo "$tmp/life" "$tag" && exec 5<>"$tmp/life" 6<"$tmp/life" || die "cannot make $tag"
 # rows on a terminal would run into the progress line; they are in log.tsv
 if [ -n "$quiet" ] || [ -t 1 ]; then ring <&0 >/dev/null & else ring <&0 & fi
 trap stop INT TERM HUP
