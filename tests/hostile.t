@@ -59,7 +59,7 @@ run 0 'as names of classes too' "$top/pipelines/score.sh" zeroshot run names "$s
 run 0 'search.sh takes photos of such names' "$top/pipelines/search.sh" --quiet --text run photos '$(touch executed)'
 said 'touch executed' 'and finds them'
 run 0 'dc-peek writes their pictures' sh -c 'dc-decode --tail short "$1" | dc-peek -q --images pictures --table table.tsv >/dev/null' - "$shard"
-check 'by number, below its directory' test "$(find . -name 'up*.jpg' -o -name abs*.jpg | grep -vc photos)" = 0
+check 'by number, below its directory' test "$(find . -name 'up*.jpg' -o -name 'abs*.jpg' | grep -vc photos)" = 0
 run 0 'report.sh takes them' "$top/pipelines/report.sh" --test "$shard" -o report.html run
 check 'and writes no script into the page' sh -c '! grep -q "<script" report.html'
 harmless 'nothing was executed'

@@ -558,7 +558,7 @@ write_row(const char *row)
 static void
 open_log(void)
 {
-	char row[ROW_MAX];
+	char row[ROW_MAX] = "";
 
 	/* a log that was begun before there were so many columns goes on as it is */
 	for (r.log_more = r.s.c.weight[DC_TERM_SIMSIAM] > 0 ? 2 : 1; r.log_more >= 0; r.log_more--) {

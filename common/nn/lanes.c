@@ -199,7 +199,7 @@ dc_lanes_forward(dc_real *y, struct dc_lanes_kept *kept, const dc_real *x, const
 	const struct dc_blocks *t, struct dc_lanes *l, struct dc_arena *arena)
 {
 	struct dc_arena_mark mark = dc_arena_mark(arena);
-	struct dc_lanes_kept here, *k = kept ? kept : &here;
+	struct dc_lanes_kept here = { 0 }, *k = kept ? kept : &here;
 	const size_t layers = t->layers;
 
 	*k = (struct dc_lanes_kept){ .n = 1 };

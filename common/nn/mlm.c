@@ -81,11 +81,12 @@ static void
 join(dc_real *nll, dc_real *lse, const struct lse *s, int n, int target)
 {
 	dc_real max = s->max;
-	double sum = 0;
+	double sum;
 
 	for (int i = 1; i < n; i++)
 		max = s[(size_t)i * TILE_M].max > max ? s[(size_t)i * TILE_M].max : max;
-	for (int i = 0; i < n; i++)
+	sum = s->sum * exp((double)s->max - (double)max);
+	for (int i = 1; i < n; i++)
 		sum += s[(size_t)i * TILE_M].sum * exp((double)s[(size_t)i * TILE_M].max - (double)max);
 	*lse = (dc_real)((double)max + log(sum));
 	*nll = (dc_real)((double)max - (double)s[(size_t)(target / TILE_V) * TILE_M].at_target + log(sum));

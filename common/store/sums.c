@@ -335,7 +335,7 @@ int
 dc_sums_check(const char *dir, struct dc_sums *n)
 {
 	char *path = dc_xasprintf("%s/%s", dir, DC_SUMS_FILE), *text = NULL;
-	struct dc_sums own;
+	struct dc_sums own = { 0 };
 	struct row *rows = NULL;
 	size_t bytes;
 	int r, k;
