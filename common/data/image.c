@@ -10,7 +10,6 @@
 #include <webp/decode.h>
 
 #include "data/image.h"
-#include "data/jpeg.h"
 
 enum dc_image_format
 dc_image_format(const unsigned char *b, size_t n)
@@ -80,7 +79,7 @@ reserve(struct dc_image *out, int w, int h)
 
 /* --- JPEG --- */
 
-enum { JPEG_SCANS_MAX = 500 };
+enum { JPEG_SCANS_MAX = 500, JPEG_MARGIN = 4 /* pixels */ };
 
 /* All of a decode: what longjmp comes back to must not lie in registers. */
 struct jpeg {
@@ -90,6 +89,7 @@ struct jpeg {
 	struct jpeg_progress_mgr progress;
 	jmp_buf jump;
 	unsigned char *row;  /* one row of CMYK */
+	int ended;           /* the bytes have been asked for more than there are */
 };
 
 static void
@@ -120,7 +120,12 @@ static void jpeg_source_quiet(j_decompress_ptr c) { (void)c; }
 
 /* All bytes are there from the start, so asking for more means that they end too early. Saying "not yet" makes
  * libjpeg stop, where its own memory source would make up an end-of-image marker and gray pixels. */
-static boolean jpeg_no_more(j_decompress_ptr c) { (void)c; return FALSE; }
+static boolean
+jpeg_no_more(j_decompress_ptr c)
+{
+	((struct jpeg *)c->client_data)->ended = 1;
+	return FALSE;
+}
 
 static void
 jpeg_skip(j_decompress_ptr c, long n)
@@ -210,35 +215,89 @@ cmyk_to_rgb(unsigned char *rgb, const unsigned char *cmyk, int w)
 			*rgb++ = cmyk[3] - mul255(255 - cmyk[i], cmyk[3]);
 }
 
+/* Whether a part of this file comes out as it does in the whole. Without its last scans a progressive file is smoothed over
+ * blocks; CMYK and arithmetic coding are too rare to be looked at. */
+static int
+jpeg_has_parts(const struct jpeg_decompress_struct *c)
+{
+	if (c->arith_code || c->num_components == 4)
+		return 0;
+	for (int i = 0; c->coef_bits && i < c->num_components; i++)
+		for (int k = 0; k < DCTSIZE2; k++)
+			if (c->coef_bits[i][k])
+				return 0;
+	return 1;
+}
+
+/* Widen what is wanted by what upsampling looks at, and leave out the columns outside. Return the first column that comes. */
+static int
+jpeg_columns(struct jpeg_decompress_struct *c, const int part[4])
+{
+	const int right = part[0] + part[2] + JPEG_MARGIN, width = (int)c->output_width;
+	JDIMENSION from = part[0] < JPEG_MARGIN ? 0 : (JDIMENSION)(part[0] - JPEG_MARGIN);
+	JDIMENSION n = (JDIMENSION)(right < width ? right : width) - from;
+
+	jpeg_crop_scanline(c, &from, &n);
+	return (int)from;
+}
+
+/* Rows that nobody wants: entropy decoding alone. libjpeg does not say if the data end meanwhile. Not to the very last row:
+ * then libjpeg would not look at the data. */
+static int
+jpeg_pass(struct jpeg *j, int rows)
+{
+	(void)jpeg_skip_scanlines(&j->c, (JDIMENSION)rows);
+	return j->ended ? jpeg_short() : 0;
+}
+
+static int
+jpeg_read(struct jpeg *j, int left, int rows, struct dc_image *out)
+{
+	for (; rows > 0; rows--) {
+		unsigned char *rgb = out->rgb + ((size_t)j->c.output_scanline * out->width + left) * 3;
+		JSAMPROW row = j->row ? j->row : rgb;
+
+		if (jpeg_read_scanlines(&j->c, &row, 1) != 1)
+			return jpeg_short();
+		if (j->row)
+			cmyk_to_rgb(rgb, j->row, out->width);
+	}
+	return 0;
+}
+
+/* The rows from top to bottom, and of a file of one scan what comes below, which may be damaged. */
+static int
+jpeg_box(struct jpeg *j, const int part[4], struct dc_image *out)
+{
+	const int left = jpeg_columns(&j->c, part), below = (int)j->c.output_height - part[1] - part[3];
+
+	DC_TRY(jpeg_pass(j, part[1]));
+	DC_TRY(jpeg_read(j, left, part[3], out));
+	if (below == 0 || jpeg_has_multiple_scans(&j->c))
+		return 0;
+	DC_TRY(jpeg_pass(j, below - 1));
+	return jpeg_read(j, left, 1, out);
+}
+
 /* part: what is wanted, NULL for all. */
 static int
 jpeg_rows(struct jpeg *j, const int part[4], struct dc_image *out)
 {
 	struct jpeg_decompress_struct *c = &j->c;
-	const int whole[4] = { 0, 0, (int)c->image_width, (int)c->image_height };
-	int cmyk = c->num_components == 4;
+	const int w = (int)c->image_width, h = (int)c->image_height, cmyk = c->num_components == 4;
 
 	if (part)
-		DC_CHECK(part[0] >= 0 && part[1] >= 0 && part[2] >= 1 && part[3] >= 1 && part[2] <= whole[2] - part[0] &&
-		    part[3] <= whole[3] - part[1], "JPEG: a part that is not inside the image");
-	reserve(out, whole[2], whole[3]);
-	if (dc_jpeg_decode(c, part ? part : whole, out->rgb) == DC_JPEG_DONE)
-		return 0;
+		DC_CHECK(part[0] >= 0 && part[1] >= 0 && part[2] >= 1 && part[3] >= 1 && part[2] <= w - part[0] &&
+		    part[3] <= h - part[1], "JPEG: a part that is not inside the image");
 	c->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
 	if (!jpeg_start_decompress(c))
 		return jpeg_short();
+	reserve(out, w, h);
 	if (cmyk)
-		j->row = dc_xmalloc((size_t)out->width * 4);
-	while (c->output_scanline < c->output_height) {
-		unsigned char *rgb = out->rgb + (size_t)c->output_scanline * out->width * 3;
-		JSAMPROW row = cmyk ? j->row : rgb;
-
-		if (jpeg_read_scanlines(c, &row, 1) != 1)
-			return jpeg_short();
-		if (cmyk)
-			cmyk_to_rgb(rgb, j->row, out->width);
-	}
-	(void)jpeg_finish_decompress(c); /* FALSE (no end-of-image marker) does no harm now; broken markers are errors */
+		j->row = dc_xmalloc((size_t)w * 4);
+	DC_TRY(part && jpeg_has_parts(c) ? jpeg_box(j, part, out) : jpeg_read(j, 0, h, out));
+	if (c->output_scanline == c->output_height)
+		(void)jpeg_finish_decompress(c); /* FALSE (no end-of-image marker) does no harm now; broken markers are errors */
 	return 0;
 }
 

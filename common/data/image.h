@@ -19,9 +19,7 @@
  * not one of the above; that have a reserved or temporary marker (FF 01 .. FF BF) before the first scan; that
  * libjpeg calls an error, also in what stands between the last pixel and the end-of-image marker; and those whose
  * data end before the last pixel has been decoded (a progressive file therefore needs its end-of-image marker).
- * What libjpeg only warns of is accepted.
- *
- * JPEG files of the common kinds are decoded by data/jpeg.h, all others by libjpeg; the pixels are the same. */
+ * What libjpeg only warns of is accepted. */
 #ifndef DC_DATA_IMAGE_H
 #define DC_DATA_IMAGE_H
 
