@@ -21,6 +21,7 @@ run 1 'a shard that is not there' dc-mix a=1:train-000.tar b=1:none.tar
 run 0 '--count' dc-mix --count -v a=2:"$a" b=0.5:"$b"
 said '^120$' 'the samples of all sources'
 said 'a: weight 4, 96 samples = 1.371 epochs of 70' 'and each'
+run 0 'a seed as large as dc-decode takes' dc-mix --count --seed 9007199254740992 a=2:"$a"
 
 # --- one source is what dc-decode sends ---
 data() { head -c "$(($(wc -c <"$1") - 400))" "$1"; } # all but the end frame, which has more in it

@@ -28,7 +28,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_INT("steps", 'n', &o.steps, 0, 1ll << 40, "N", "end after batch N of the run, whatever epochs it takes"),
 	DC_OPT_INT("skip", 0, &o.skip, 0, 1ll << 40, "N", "leave out the run's first N batches, without decoding"),
 	DC_OPT_INT("shuffle", 0, &o.shuffle, 0, 1 << 24, "N", "shuffle each source's shards and a buffer of N samples; 0: keep the order"),
-	DC_OPT_INT("seed", 's', &o.seed, 0, 1ll << 31, "N", "seed of all that is drawn"),
+	DC_OPT_INT("seed", 's', &o.seed, 0, 1ll << 53, "N", "seed of all that is drawn"),
 	DC_OPT_STR("caption", 0, &o.caption, "SOURCE,...", "where captions are: EXT or json:KEY, the first that gives one; or none"),
 	DC_OPT_CHOICE("captions", 0, &o.captions, "draw|first|all", "of several captions: one drawn for each epoch, the first, all"),
 	DC_OPT_STR("image", 0, &o.image, "EXT,...", "extensions of images"),
