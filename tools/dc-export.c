@@ -81,8 +81,8 @@ tell(const struct dc_model *m, const struct dc_heads *h)
 	    v->image_size, v->image_size, v->patch_size, v->width, v->layers, v->heads, t->vocab_size, t->context_length, t->width,
 	    t->layers, t->heads, t->proj_bias ? ", a bias on the projection" : "", m->c.embed_dim,
 	    m->c.quick_gelu ? "QuickGELU" : "GELU");
-	dc_warn("heads:%s%s%s", h->c.weight[DC_TERM_SIMSIAM] > 0 ? " simsiam" : "", h->c.weight[DC_TERM_MLM] > 0 ? " mlm" : "",
-	    h->st.n ? "" : " none");
+	dc_warn("heads:%s%s%s%s%s", h->c.weight[DC_TERM_SIMSIAM] > 0 ? " simsiam" : "", h->c.weight[DC_TERM_MLM] > 0 ? " mlm" : "",
+	    h->c.weight[DC_TERM_SIMCLR] > 0 ? " simclr" : "", h->c.weight[DC_TERM_FILIP] > 0 ? " filip" : "", h->st.n ? "" : " none");
 }
 
 int

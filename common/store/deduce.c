@@ -207,6 +207,40 @@ dc_deduce_towers(struct dc_config *c, const struct dc_st *st, enum dc_format for
 	return 0;
 }
 
+static int
+deduce_filip(struct dc_config *c, const struct dc_st *st, const char *prefix, const char *image)
+{
+	const struct dc_st_tensor *t;
+
+	DC_TRY(need(st, prefix, image, 2, &t));
+	c->filip_width = (int)t->shape[0];
+	c->weight[DC_TERM_FILIP] = 1;
+	return 0;
+}
+
+/* SLIP's and FILIP's heads under our names. */
+static int
+deduce_family(struct dc_config *c, const struct dc_st *st)
+{
+	const struct dc_st_tensor *t;
+
+	if (any(st, "", "simclr.")) {
+		DC_TRY(need(st, "", "simclr.0.weight", 2, &t));
+		c->simclr_hidden = (int)t->shape[0];
+		DC_TRY(need(st, "", "simclr.2.weight", 2, &t));
+		c->simclr_width = (int)t->shape[0];
+		c->weight[DC_TERM_SIMCLR] = 1;
+	}
+	if (any(st, "", "filip.")) {
+		DC_TRY(deduce_filip(c, st, "", "filip.image.weight"));
+		if (!c->weight[DC_TERM_MLM] && any(st, "", "mask_embedding")) {
+			c->released = 1;
+			snprintf(c->method, sizeof c->method, "filip");
+		}
+	}
+	return 0;
+}
+
 int
 dc_deduce_heads(struct dc_config *c, const struct dc_st *st, enum dc_format format, const char *prefix)
 {
@@ -226,5 +260,8 @@ dc_deduce_heads(struct dc_config *c, const struct dc_st *st, enum dc_format form
 		c->weight[DC_TERM_SIMSIAM] = 1;
 	}
 	c->weight[DC_TERM_MLM] = any(st, prefix, own ? "mlm.weight" : "text_label_predictor.") || (own && any(st, "", "mlm.bias"));
-	return 0;
+	if (own)
+		return deduce_family(c, st);
+	c->released = 1;
+	return any(st, prefix, "image_mapping.") ? deduce_filip(c, st, prefix, "image_mapping.weight") : 0;
 }

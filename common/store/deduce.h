@@ -17,8 +17,9 @@ int dc_deduce_format(const struct dc_st *st, enum dc_format *format, const char 
  * such names: heads are 64 wide, QuickGELU, OpenAI's mean and deviation (declip: ImageNet's, bilinear). */
 int dc_deduce_towers(struct dc_config *c, const struct dc_st *st, enum dc_format format, const char *prefix) DC_MUST_USE;
 
-/* The heads by their tensors: simsiam_width, simsiam_hidden; weight[DC_TERM_SIMSIAM] and [DC_TERM_MLM] become 1 where
- * there are such heads, else 0, like all others. For DC_FORMAT_OPENCLIP st is heads/declip.safetensors. */
+/* The heads by their tensors: simsiam_width and _hidden, simclr_width and _hidden, filip_width; weight[DC_TERM_SIMSIAM], _MLM,
+ * _SIMCLR and _FILIP become 1 where there are such heads, else 0, like all others. A mask's embedding without an MLM head is
+ * the released FILIP's: then method is "filip", and released, as DC_FORMAT_DECLIP is. For DC_FORMAT_OPENCLIP st is heads/declip.safetensors. */
 int dc_deduce_heads(struct dc_config *c, const struct dc_st *st, enum dc_format format, const char *prefix) DC_MUST_USE;
 
 #endif

@@ -332,6 +332,26 @@ take_part(struct dc_st *out, const struct dc_model *m, const char *what, struct 
 	return r;
 }
 
+/* What no tensor tells: which words FILIP compares follows from the reading, which a run's state has. */
+static int
+take_reading(const struct dc_model *m, struct dc_config *c)
+{
+	char *path = dc_xasprintf("%s/state.safetensors", m->dir);
+	struct dc_config run;
+	const char *text;
+	struct dc_st st;
+	int r = access(path, F_OK) < 0 ? 0 : open_file(&st, path);
+
+	if (r == 0 && access(path, F_OK) == 0) {
+		text = dc_st_meta(&st, "config");
+		if (text && (r = dc_config_parse(&run, text, strlen(text))) == 0)
+			c->released = run.released;
+		dc_st_close(&st);
+	}
+	free(path);
+	return r;
+}
+
 int
 dc_model_heads(const struct dc_model *m, struct dc_heads *h)
 {
@@ -347,6 +367,7 @@ dc_model_heads(const struct dc_model *m, struct dc_heads *h)
 		r = take_part(&h->st, m, "heads/declip.safetensors", &h->c, DC_HEADS);
 		r = r < 0 ? r : take_part(&h->extra, m, there(m->dir, "heads/extra.safetensors") ? "heads/extra.safetensors" :
 		    "state.safetensors", &h->c, DC_EXTRAS);
+		r = r < 0 ? r : take_reading(m, &h->c);
 	}
 	if (r < 0)
 		dc_heads_close(h);

@@ -39,7 +39,7 @@ int dc_model_open_config(struct dc_model *m, const char *path) DC_MUST_USE;
 void dc_model_close(struct dc_model *m);
 
 /* The heads of a model, with the extras of names.h; both empty where it has none. c: the model's, with the heads' widths and
- * weight 1 for the terms whose heads are there. */
+ * weight 1 for the terms whose heads are there; released as the run's state says, where it is there. */
 struct dc_heads { struct dc_config c; struct dc_st st, extra; };
 int dc_model_heads(const struct dc_model *m, struct dc_heads *h) DC_MUST_USE;
 void dc_heads_close(struct dc_heads *h);

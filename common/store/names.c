@@ -110,7 +110,8 @@ add_extras(struct dc_names *n, const struct dc_config *c)
 
 	add_statistics(n, c);
 	if (!(c->weight[DC_TERM_MLM] > 0)) {
-		add_extra(n, "mask_embedding", 2, SHAPE(1, c->text.width));
+		if (!dc_config_masked_text(c))
+			add_extra(n, "mask_embedding", 2, SHAPE(1, c->text.width));
 		return;
 	}
 	add_extra(n, "mlm.mask_weight", 2, SHAPE(1, c->text.width));
@@ -270,6 +271,18 @@ declip_simsiam(struct dc_names *n, int i, const char *prefix)
 	n->theirs[j].whole = n->theirs[j].optional = strstr(rest, "tracked") != NULL;
 }
 
+/* filip.image.weight -> image_mapping.weight, filip.text.bias -> text_mapping.bias; its scale is logit_scale_dense. */
+static void
+declip_filip(struct dc_names *n, int i, const char *prefix)
+{
+	const char *s = n->ours[i].name + strlen("filip."), *dot = strchr(s, '.');
+
+	if (dot)
+		same(n, i, "%s%.*s_mapping%s", prefix, (int)(dot - s), s, dot);
+	else
+		same(n, i, "%slogit_scale_dense", prefix);
+}
+
 static void
 declip_names(struct dc_names *n, const char *prefix)
 {
@@ -278,6 +291,8 @@ declip_names(struct dc_names *n, const char *prefix)
 
 		if (!strncmp(name, "simsiam.", 8)) {
 			declip_simsiam(n, i, prefix);
+		} else if (!strncmp(name, "filip.", 6)) {
+			declip_filip(n, i, prefix);
 		} else if (!strcmp(name, "logit_scale")) {
 			int j = add_theirs(n, DC_TOWERS, 1, SHAPE(1), "%slogit_scale", prefix);
 
@@ -314,6 +329,10 @@ dc_names_new(enum dc_format format, const char *prefix, const struct dc_config *
 	if (format == DC_FORMAT_HF && (c->text.proj_bias || dc_config_resnet(c))) {
 		dc_err_set(c->text.proj_bias ? "the text projection has a bias, for which hf has no place" :
 		    "its image tower is a ResNet, for which hf has no place");
+		return NULL;
+	}
+	if (format == DC_FORMAT_DECLIP && c->weight[DC_TERM_SIMCLR] > 0) {
+		dc_err_set("it has SLIP's head, for which declip has no place");
 		return NULL;
 	}
 	n = dc_xcalloc(1, sizeof(*n));
