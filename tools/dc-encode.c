@@ -24,7 +24,7 @@ int openblas_get_parallel(void); /* 2: the OpenMP build */
 static struct {
 	const char *loop, *model, *only, *freeze, *profile;
 	int64_t threads, read_ahead;
-	int hidden, by_value, verbose;
+	int hidden, tokens, by_value, verbose;
 } o = { .read_ahead = -1 };
 
 static struct dc_stall stall = DC_STALL_DEFAULT;
@@ -34,6 +34,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_STR("model", 'm', &o.model, "MODEL", "encode only, with this run, model directory or .safetensors file"),
 	DC_OPT_CHOICE("only", 0, &o.only, "images|captions", "encode only these of each frame"),
 	DC_OPT_FLAG("hidden", 0, &o.hidden, "encode only images, as they are before the projection"),
+	DC_OPT_FLAG("tokens", 0, &o.tokens, "encode only: also FILIP's tokens, which dc-recall and dc-zeroshot compare"),
 	DC_OPT_STR("freeze", 0, &o.freeze, "LIST", "conv1, image, text, bn or none; must be what the run's config says"),
 	DC_OPT_INT("read-ahead", 0, &o.read_ahead, 0, 1 << 20, "MB", "read this much of the next batch while waiting [one batch]"),
 	DC_OPT_FLAG("by-value", 0, &o.by_value, "put gradients into the frames, not into the shared file"),
@@ -107,9 +108,36 @@ rows_are(struct dc_frame *f, const char *what, const struct dc_tensor *t, int64_
 	    "dc-decode --captions draw or first)", what, (long long)t->shape[0], (long long)n);
 }
 
+/* --- FILIP's tokens, of n samples from `from` on --- */
+
+static void
+put_image_tokens(struct dc_body *b, const struct dc_enc *e, int from, int n)
+{
+	const int64_t F = e->c.filip_width, G = dc_config_tokens(&e->c);
+
+	dc_put_data(b, "filip_image", DC_F32, 3, (int64_t[]){ n, G, F }, n ? e->filip_image + from * G * F : NULL);
+}
+
+/* filip_off begins with 0. There is none yet before the first sample. */
+static void
+put_words(struct dc_body *b, const struct dc_enc *e, int from, int n)
+{
+	const int64_t F = e->c.filip_width, first = n ? e->filip_off[from] : 0;
+	int32_t *here = dc_xcalloc((size_t)n + 1, sizeof *here);
+
+	for (int i = 0; n && i <= n; i++)
+		here[i] = (int32_t)(e->filip_off[from + i] - first);
+	dc_put_data(b, "filip_text", DC_F32, 2, (int64_t[]){ here[n], F }, here[n] ? e->filip_text + first * F : NULL);
+	dc_put_data(b, "filip_off", DC_I32, 1, (int64_t[]){ n + 1 }, here);
+	free(here);
+}
+
 /* --- encoding only --- */
 
-struct encode { struct dc_model m; struct dc_enc *enc; struct dc_body body; struct dc_progress progress; uint64_t n, frames; };
+struct encode {
+	struct dc_model m; struct dc_heads heads;
+	struct dc_enc *enc; struct dc_body body; struct dc_progress progress; uint64_t n, frames;
+};
 
 static int
 encode_images(struct encode *e, struct dc_frame *f)
@@ -123,6 +151,8 @@ encode_images(struct encode *e, struct dc_frame *f)
 		dc_enc_image(e->enc, 0, 0, (int)t.shape[0], t.data);
 		key_of(key, sizeof key, "image_features", v);
 		dc_put_data(&e->body, key, DC_F32, 2, (int64_t[]){ t.shape[0], e->m.c.embed_dim }, e->enc->image_features[0]);
+		if (o.tokens && !v)
+			put_image_tokens(&e->body, e->enc, 0, (int)t.shape[0]);
 		e->n += v ? 0 : (uint64_t)t.shape[0];
 	}
 	return 0;
@@ -141,6 +171,8 @@ encode_texts(struct encode *e, struct dc_frame *f, int counted)
 			return dc_frame_err(f, "%s: %s", key, dc_err());
 		key_of(key, sizeof key, "text_features", v);
 		dc_put_data(&e->body, key, DC_F32, 2, (int64_t[]){ t.shape[0], e->m.c.embed_dim }, e->enc->text_features[0]);
+		if (o.tokens && !v)
+			put_words(&e->body, e->enc, 0, (int)t.shape[0]);
 		e->n += v || counted ? 0 : (uint64_t)t.shape[0];
 	}
 	return 0;
@@ -181,6 +213,8 @@ encode_frame(void *arg, struct dc_frame *f, struct dc_out *out)
 		dc_put_copy(&e->body, f, of_captions[i]);
 	scale = dc_st_find(&e->m.st, "logit_scale");
 	dc_put_double(&e->body, "logit_scale", *(const float *)scale->data);
+	if (o.tokens)
+		dc_put_double(&e->body, "filip_logit_scale", *(const float *)dc_st_find(&e->heads.st, "filip.logit_scale")->data);
 	e->frames++;
 	dc_progress_to(&e->progress, e->n);
 	return dc_frame_write(out, "features", f->step, &e->body);
@@ -203,15 +237,38 @@ is_projection(const char *name)
 	return !strcmp(name, "visual.proj") || !strncmp(name, "visual.attnpool.c_proj.", 23) || !strncmp(name, "text_projection", strlen("text_projection"));
 }
 
+/* A head that is not there has no values: the encoder names it. */
 static struct dc_weight *
-weights_of(const struct dc_param *p, int n, const struct dc_st *w)
+weights_of(const struct dc_param *p, int *n, const struct encode *e)
 {
-	struct dc_weight *out = dc_xcalloc((size_t)n, sizeof *out);
+	struct dc_weight *out = dc_xcalloc((size_t)*n, sizeof *out);
+	int k = 0;
 
-	for (int i = 0; i < n; i++)
-		out[i] = (struct dc_weight){ .name = p[i].name, .n = p[i].n,
-			.w = o.hidden && is_projection(p[i].name) ? unprojected(&p[i]) : dc_st_find(w, p[i].name)->data };
+	for (int i = 0; i < *n; i++) {
+		const struct dc_st_tensor *t = dc_st_find(p[i].head ? &e->heads.st : &e->m.st, p[i].name);
+
+		if (t)
+			out[k++] = (struct dc_weight){ .name = p[i].name, .n = p[i].n,
+				.w = o.hidden && is_projection(p[i].name) ? unprojected(&p[i]) : t->data };
+	}
+	*n = k;
 	return out;
+}
+
+/* --tokens: of the model's heads FILIP's, and of the methods that one. */
+static int
+with_tokens(struct encode *e)
+{
+	struct dc_config *c = &e->m.c;
+
+	DC_TRY(dc_model_heads(&e->m, &e->heads));
+	DC_CHECK(e->heads.c.weight[DC_TERM_FILIP] > 0, "%s: has no heads of FILIP, which --tokens needs: a model that was trained "
+	    "with the term filip", o.model);
+	c->filip_width = e->heads.c.filip_width;
+	c->released = e->heads.c.released;
+	snprintf(c->method, sizeof c->method, "filip");
+	c->weight[DC_TERM_FILIP] = 1;
+	return 0;
 }
 
 static void
@@ -234,16 +291,19 @@ encode_only(void)
 
 	if (dc_model_open(&e.m, o.model) < 0)
 		dc_die("%s", dc_err());
+	if (o.tokens && with_tokens(&e) < 0)
+		dc_die("%s", dc_err());
 	if (o.hidden)
 		e.m.c.embed_dim = dc_config_image_width(&e.m.c);
 	n = dc_params_list(&e.m.c, &p);
-	w = weights_of(p, n, &e.m.st);
+	w = weights_of(p, &n, &e);
 	if (!(e.enc = dc_enc_new(&e.m.c, w, n, 0)))
 		dc_die("%s: %s", o.model, dc_err());
 	dc_progress_init(&e.progress, "samples", 0, 0);
 	status = dc_filter_run(filter, &e);
 	dc_progress_end(&e.progress, e.frames, o.verbose);
 	dc_enc_free(e.enc);
+	dc_heads_close(&e.heads);
 	dc_model_close(&e.m);
 	dc_body_free(&e.body);
 	free_weights(w, n);
@@ -759,22 +819,6 @@ put_rows(struct train *t, const char *name, int view, const float *x, int from, 
 	dc_put_data(&t->body, key, DC_F32, 2, (int64_t[]){ n, width }, x + (size_t)from * (size_t)width);
 }
 
-/* FILIP's tokens of n samples; filip_off begins with 0. */
-static void
-put_tokens(struct train *t, int from, int n)
-{
-	const int64_t F = t->c.filip_width, G = dc_config_tokens(&t->c);
-	const int32_t *off = t->enc->filip_off + from;
-	int32_t *here = dc_xcalloc((size_t)n + 1, sizeof *here);
-
-	for (int i = 0; i <= n; i++)
-		here[i] = off[i] - off[0];
-	dc_put_data(&t->body, "filip_image", DC_F32, 3, (int64_t[]){ n, G, F }, t->enc->filip_image + from * G * F);
-	dc_put_data(&t->body, "filip_text", DC_F32, 2, (int64_t[]){ here[n], F }, t->enc->filip_text + off[0] * F);
-	dc_put_data(&t->body, "filip_off", DC_I32, 1, (int64_t[]){ n + 1 }, here);
-	free(here);
-}
-
 static void
 put_feature_rows(struct train *t, int from, int n)
 {
@@ -790,8 +834,10 @@ put_feature_rows(struct train *t, int from, int n)
 	}
 	for (int v = 1; v <= 2 && t->c.weight[DC_TERM_SIMCLR] > 0 && e->N >= 2; v++)
 		put_rows(t, "simclr_z", v, e->simclr_z[v], from, n, t->c.simclr_width);
-	if (t->c.weight[DC_TERM_FILIP] > 0)
-		put_tokens(t, from, n);
+	if (t->c.weight[DC_TERM_FILIP] > 0) {
+		put_image_tokens(&t->body, e, from, n);
+		put_words(&t->body, e, from, n);
+	}
 }
 
 static size_t
@@ -1200,8 +1246,10 @@ main(int argc, char **argv)
 		dc_die_usage("give --loop to train in a ring or --model to encode");
 	if (o.model && (o.freeze || o.by_value || o.profile || o.read_ahead >= 0))
 		dc_die_usage("--freeze, --by-value, --profile and --read-ahead belong to --loop");
-	if (o.loop && (o.only || o.hidden))
-		dc_die_usage("--only and --hidden belong to --model");
+	if (o.loop && (o.only || o.hidden || o.tokens))
+		dc_die_usage("--only, --hidden and --tokens belong to --model");
+	if (o.hidden && o.tokens)
+		dc_die_usage("give --hidden or --tokens, not both");
 	if (o.hidden && o.only && strcmp(o.only, "images"))
 		dc_die_usage("--hidden: captions are not encoded");
 	if (o.hidden)
