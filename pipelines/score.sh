@@ -17,6 +17,7 @@ usage() {
 	      --caption WHERE  recall: where captions are, as for train.sh: txt, or json:KEY [txt]
 	      --captions N     recall: the first N captions of each image [all]
 	      --folds N        recall: the mean over N folds of the images [1]
+	      --similarity HOW compare features, or tokens one by one [tokens for a run of the method filip]
 	      --templates FILE zeroshot: lines with {} for the name [seven of our own]
 	      --prompts FILE   zeroshot: the prompts themselves, equally many a class, in order
 	      --same-names     zeroshot: let several classes have one name
@@ -30,7 +31,7 @@ usage() {
 die() { echo "$me: $*" >&2; exit 1; }
 die_usage() { echo "$me: $*" >&2; echo "Try '$me --help'." >&2; exit 2; }
 
-source=() recall=() zeroshot=() templates='' given='' same='' features=''
+source=() recall=() zeroshot=() tokens=() templates='' given='' same='' features='' similarity=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	-h | --help) usage; exit 0 ;;
@@ -43,13 +44,14 @@ while [ $# -gt 0 ]; do
 	*) break ;;
 	esac
 	case $1 in
-	--caption | --captions | --folds | --templates | --prompts | --confusion | --features)
+	--caption | --captions | --folds | --similarity | --templates | --prompts | --confusion | --features)
 		[ $# -gt 1 ] || die_usage "$1 needs a value" ;;
 	*) die_usage "unknown option $1" ;;
 	esac
 	case $1 in
 	--caption) source=(--caption "$2") ;;
 	--captions | --folds) recall+=("$1" "$2") ;;
+	--similarity) similarity=$2 ;;
 	--templates) templates=$2 ;;
 	--prompts) given=$2 ;;
 	--confusion) zeroshot+=("$1" "$2") ;;
@@ -63,6 +65,10 @@ recall) [ $# -ge 3 ] || die_usage "recall needs MODEL and SHARDS" ;;
 zeroshot) [ $# -ge 4 ] || die_usage "zeroshot needs MODEL, NAMES and SHARDS" ;;
 *) die_usage "$1: must be recall or zeroshot" ;;
 esac
+case $similarity in
+'' | features | tokens) ;;
+*) die_usage "--similarity $similarity: must be features or tokens" ;;
+esac
 what=$1 model=$2
 shift 2
 [ -d "$model" ] || die "$model: no such model"
@@ -72,10 +78,21 @@ config=$model/latest/open_clip_config.json
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+checkpoint=$(cd "${config%/*}" && pwd)
+if [ -z "$similarity" ] && [ -f "$checkpoint/state.safetensors" ]; then # features that FILIP did not train say nothing
+	ln -s "$checkpoint" "$tmp/latest"
+	case $(dc-step --run "$tmp" --print config) in *'"method":"filip"'*) similarity=tokens ;; esac
+fi
+if [ "$similarity" = tokens ]; then
+	tokens=(--tokens)
+	recall+=(--similarity tokens)
+	zeroshot+=(--similarity tokens)
+fi
 views() { # views DECODE-OPTION... SHARDS...: every image once, as the model wants to see it
 	dc-decode --tail short "$@" | dc-augment --recipe eval --model "$model"
 }
-encode() { if [ -n "$features" ]; then dc-encode --model "$model" | tee -p "$features"; else dc-encode --model "$model"; fi; }
+encode_all() { dc-encode --model "$model" ${tokens[@]+"${tokens[@]}"}; }
+encode() { if [ -n "$features" ]; then encode_all | tee -p "$features"; else encode_all; fi; }
 
 case $what in
 recall)
@@ -85,7 +102,7 @@ zeroshot)
 	[ -z "$given" ] || [ -z "$templates" ] || die_usage "give --templates or --prompts, not both"
 	names=$1
 	dc-zeroshot --names "$names" ${same:+--same-names} --write-prompts ${templates:+--templates "$templates"} ${given:+--given "$given"} >"$tmp/prompts"
-	dc-tokenize --model "$model" --lines "$tmp/prompts" | dc-encode --model "$model" >"$tmp/classes"
+	dc-tokenize --model "$model" --lines "$tmp/prompts" | encode_all >"$tmp/classes"
 	# images count whether they have a caption or not
 	status=0
 	views --caption none "${@:2}" | encode |

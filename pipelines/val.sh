@@ -24,6 +24,7 @@ usage() {
 	      --caption WHERE  where captions are, as for train.sh [txt]
 	      --names FILE     zero-shot, not recall: the names of the classes; labels from .cls
 	      --prompts FILE   and the prompts, equally many a class [templates with the names]
+	      --similarity HOW features or tokens, as for score.sh [as it decides]
 	      --follow         go on until standard input ends; a line "end" there: score the newest too; "stop": leave at once
 	  -h, --help           print this and exit
 	      --version        print the version and exit
@@ -32,13 +33,13 @@ usage() {
 die() { echo "$me: $*" >&2; exit 1; }
 die_usage() { echo "$me: $*" >&2; echo "Try '$me --help'." >&2; exit 2; }
 
-shards=() caption='' run='' model='' every=0 keep='' keep_every=0 names='' prompts='' follow='' batch='' check=''
+shards=() caption='' run='' model='' every=0 keep='' keep_every=0 names='' prompts='' follow='' batch='' check='' similarity=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	-h | --help) usage; exit 0 ;;
 	--version) exec dc-recall --version ;;
 	--follow | --check) printf -v "${1#--}" 1; shift; continue ;;
-	--run | --model | --every | --batch | --keep | --keep-every | --caption | --names | --prompts | --val) ;;
+	--run | --model | --every | --batch | --keep | --keep-every | --caption | --names | --prompts | --similarity | --val) ;;
 	*) die_usage "unknown option $1" ;;
 	esac
 	[ $# -gt 1 ] || die_usage "$1 needs a value"
@@ -54,6 +55,8 @@ source=()
 [ -n "$batch" ] || batch=$(sed -n 's/^"batch": "\([0-9]*\)".*/\1/p' "${run:-$model}/run.json" 2>/dev/null)
 batch=${batch:-1}
 [ -z "$caption" ] || source=(--caption "$caption")
+how=()
+[ -z "$similarity" ] || how=(--similarity "$similarity")
 # one thread: it is a guest on the processors, and the scores are the same on any number of them
 export OMP_NUM_THREADS=1
 tmp=$(mktemp -d) || exit 1
@@ -95,9 +98,9 @@ zeroshot_row() {
 }
 score() { # score MODEL
 	if [ -z "$names" ]; then
-		"$here/score.sh" --tsv ${source[@]+"${source[@]}"} recall "$1" "${shards[@]}" | recall_row
+		"$here/score.sh" --tsv ${how[@]+"${how[@]}"} ${source[@]+"${source[@]}"} recall "$1" "${shards[@]}" | recall_row
 	else
-		"$here/score.sh" --tsv ${prompts:+--prompts "$prompts"} zeroshot "$1" "$names" "${shards[@]}" | zeroshot_row
+		"$here/score.sh" --tsv ${how[@]+"${how[@]}"} ${prompts:+--prompts "$prompts"} zeroshot "$1" "$names" "${shards[@]}" | zeroshot_row
 	fi
 }
 
@@ -151,7 +154,7 @@ newest() { readlink "$run/latest" || echo step-00000000; }
 begin() {
 	local now
 	rm -rf "$run"/.step-*.old
-	now=$(printf '%s\n' "$caption" "$names" "$prompts" "${shards[@]}")
+	now=$(printf '%s\n' "$caption" "$names" "$prompts" ${how[@]+"${how[@]}"} "${shards[@]}")
 	if [ "$now" != "$(cat "$run/.val.how" 2>/dev/null)" ]; then
 		rm -f "$table"
 		echo "$now" >"$run/.val.how"

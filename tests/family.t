@@ -12,7 +12,7 @@ cat >arch.json <<'END'
  "text_cfg": {"context_length": 20, "vocab_size": 600, "width": 64, "heads": 1, "layers": 2}}
 END
 {
-	dc-scenes --out scenes --train 96 --test 1 --zero-shot 1 --shard 48 --size 64 &&
+	dc-scenes --out scenes --train 96 --test 24 --zero-shot 24 --shard 48 --size 64 &&
 	dc-decode --keep-encoded --captions all --tail short scenes/train-000.tar | dc-vocab --merges 60 --out vocab.gz
 } >out 2>err
 ok $? 'shards and a vocabulary'
@@ -51,6 +51,61 @@ for method in slip filip defilip siglip; do
 done
 check 'SigLIP has learned its bias' sh -c "! cmp -s siglip/step-00000000/open_clip_model.safetensors siglip/step-00000032/open_clip_model.safetensors &&
 	grep -q init_logit_bias siglip/latest/open_clip_config.json"
+
+# --- FILIP's own similarity ---
+score() { "$top/pipelines/score.sh" --tsv "$@"; }
+test=scenes/test-000.tar
+encode() { # encode RUN OPTION...
+	d=$1; shift
+	dc-decode --captions all --tail short "$test" | dc-augment --recipe eval --model "$d" | dc-tokenize --model "$d" --mlm 0 | dc-encode --model "$d" "$@"
+}
+encode filip --tokens >filip.dcs 2>err; ok $? 'features with tokens'
+dc-recall --tsv --similarity tokens <filip.dcs >tokens.tsv 2>err; ok $? 'scored token by token'
+dc-recall --tsv <filip.dcs >features.tsv 2>err; ok $? 'and as features'
+encode filip | dc-recall --tsv | cmp - features.tsv >err 2>&1; ok $? 'which --tokens leaves as they are'
+score recall filip "$test" >out 2>err; cmp out tokens.tsv >>err 2>&1; ok $? 'score.sh scores a run of FILIP by tokens'
+score --similarity features recall filip "$test" >out 2>err; cmp out features.tsv >>err 2>&1; ok $? 'or as it is told'
+encode defilip | dc-recall --tsv >features.tsv 2>err
+score recall defilip "$test" >out 2>err; cmp out features.tsv >>err 2>&1; ok $? 'one of DeFILIP by features'
+encode defilip --tokens | dc-recall --tsv --similarity tokens >tokens.tsv 2>err
+score --similarity tokens recall defilip "$test" >out 2>err; cmp out tokens.tsv >>err 2>&1; ok $? 'or by tokens'
+"$top/pipelines/val.sh" --model filip --val "$test" >row 2>err; ok $? 'val.sh'
+[ "$(awk -F '\t' 'NR == 2 { print $3 }' row)" = "$(score recall filip "$test" | awk -F '\t' '$1 == "i2t_R@1" { print $2 }')" ]; ok $? 'with the scores of score.sh'
+zeroshot="scenes/shapes.txt scenes/test-shape-000.tar"
+# shellcheck disable=SC2086
+score zeroshot filip $zeroshot >out 2>err; ok $? 'zero-shot by tokens'
+dc-zeroshot --names scenes/shapes.txt --write-prompts | dc-tokenize --model filip --lines - | dc-encode --model filip --tokens >classes.dcs 2>err
+dc-decode --caption none --tail short scenes/test-shape-000.tar | dc-augment --recipe eval --model filip | dc-encode --model filip --tokens |
+	dc-zeroshot --tsv --similarity tokens --names scenes/shapes.txt --classes classes.dcs >steps.tsv 2>err
+cmp out steps.tsv >>err 2>&1; ok $? 'as step by step'
+run 1 'tokens of a model without FILIP' sh -c 'dc-encode --model siglip --tokens </dev/null'
+said '^dc-encode: siglip: has no heads of FILIP' 'are refused'
+encode siglip >plain.dcs 2>err
+run 1 'no tokens in the stream' sh -c 'dc-recall --similarity tokens <plain.dcs'
+said 'no tokens of images: it has no filip_image .dc-encode --tokens makes them' 'is said'
+PYTHON=; for p in ${DC_PYTHON:-} /usr/bin/python3 python3; do
+	[ -n "$PYTHON" ] || ! "$p" -c 'import numpy, msgpack, msgpack_numpy, xxhash' 2>/dev/null || PYTHON=$p
+done
+for d in filip defilip; do
+	if [ -n "$PYTHON" ]; then
+		check "$d: the tokens are those of the ring" "$PYTHON" "$top/tests/reference/check_tokens_of.py" "$d"
+	else
+		skip 'no Python with numpy, msgpack, msgpack_numpy, xxhash' "$d: the tokens are those of the ring"
+	fi
+done
+# heads of the family under the names of others, and back
+for d in filip defilip slip; do
+	check "$d: exported" dc-export --out "$d.own" "$d"
+	check "$d: with its heads" cmp "$d/latest/heads/declip.safetensors" "$d.own/heads/declip.safetensors"
+done
+run 1 'SLIP under the released names' dc-export --to declip --out slip.declip slip
+said "it has SLIP's head, for which declip has no place" 'is refused, not cut'
+for d in filip defilip; do
+	check "$d: to the released names, and back" sh -c 'dc-export --to declip --out "$0.declip" "$0" && dc-export --out "$0.back" "$0.declip"' "$d"
+done
+check 'DeFILIP: the same heads' cmp defilip.own/heads/declip.safetensors defilip.back/heads/declip.safetensors
+encode filip.own --tokens | dc-recall --tsv --similarity tokens >own.tsv 2>err
+score recall filip "$test" | cmp - own.tsv >>err 2>&1; ok $? 'FILIP: a directory scores as its run'
 
 # --- recipes ---
 for file in "$top"/pipelines/recipes/*.conf; do

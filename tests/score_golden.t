@@ -8,7 +8,8 @@ for f in "$golden"/*; do ln -s "$f" .; done
 
 table() { # table GOLDEN COMMAND...
 	want=$1; shift
-	run 0 "$*" sh -c '"$@" <features.dcs >table' - "$@"
+	case $want in tokens-*) stream=tokens.dcs ;; *) stream=features.dcs ;; esac
+	run 0 "$*" sh -c 'stream=$1; shift; "$@" <"$stream" >table' - "$stream" "$@"
 	! [ -s err ]; ok $? 'in silence'
 	check "is $want" diff table "$want"
 }
@@ -19,6 +20,10 @@ for threads in 1 2; do
 	table recall-folds-5.tsv dc-recall --tsv --folds 5
 	table zeroshot.tsv dc-zeroshot --classes prompts.dcs --names names.txt --tsv --per-class --confusion "c$threads.tsv"
 	check 'the confusion matrix' cmp "c$threads.tsv" confusion.tsv
+	table tokens-recall.tsv dc-recall --tsv --similarity tokens
+	table tokens-recall-captions-2.tsv dc-recall --tsv --similarity tokens --captions 2
+	table tokens-recall-folds-5.tsv dc-recall --tsv --similarity tokens --folds 5
+	table tokens-zeroshot.tsv dc-zeroshot --similarity tokens --classes token-prompts.dcs --names names.txt --tsv --per-class
 done
 run 0 'as .npy files and back' sh -c 'dc-npy d <features.dcs && dc-npy --from d | dc-recall --tsv >table'
 check 'the same table' cmp table recall.tsv

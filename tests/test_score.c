@@ -9,6 +9,7 @@
 #include "base/util.h"
 #include "loss/unit.h"
 #include "score/retrieval.h"
+#include "score/tokenwise.h"
 #include "score/zeroshot.h"
 
 static uint64_t seed = 3;
@@ -105,7 +106,7 @@ test_retrieval(int64_t N, int64_t C, int D)
 		if (c % 7 == 6)
 			memcpy(text + c * D, text + (c - 3) * D, D * sizeof *text);
 	}
-	dc_retrieval(i2t, t2i, image, text, owner, N, C, D);
+	dc_retrieval(i2t, t2i, &(struct dc_side){ image, NULL, N }, &(struct dc_side){ text, NULL, C }, owner, D);
 	for (int64_t n = 0; n < N; n++) {
 		int any = 0;
 		for (int64_t c = 0; c < C; c++)
@@ -121,6 +122,113 @@ test_retrieval(int64_t N, int64_t C, int D)
 	}
 	ok(wrong == 0, "retrieval %d x %d: places as defined (%d wrong)", (int)N, (int)C, (int)wrong);
 	free(image); free(text); free(owner); free(i2t); free(t2i); free(right);
+}
+
+/* samples of 0 to `most` unit rows each */
+static struct dc_side
+ragged(int64_t n, int most, int D, int64_t **off)
+{
+	*off = dc_xcalloc(n + 1, sizeof **off);
+	for (int64_t i = 0; i < n; i++)
+		(*off)[i + 1] = (*off)[i] + (i * 5 + i / 3) % (most + 1);
+	return (struct dc_side){ unit_rows((*off)[n], D), *off, n };
+}
+
+/* Similarities by the definition, in both directions. */
+static double
+naive_way(const struct dc_side *a, int64_t i, const struct dc_side *b, int64_t j, int D)
+{
+	const int64_t n = a->off[i + 1] - a->off[i];
+	double sum = 0;
+
+	for (int64_t k = a->off[i]; k < a->off[i + 1]; k++) {
+		double max = -2;
+		for (int64_t r = b->off[j]; r < b->off[j + 1]; r++) {
+			double l = 0;
+			for (int d = 0; d < D; d++)
+				l += (double)a->row[k * D + d] * b->row[r * D + d];
+			max = l > max ? l : max;
+		}
+		sum += max > -2 ? max : 0;
+	}
+	return n ? sum / (double)n : 0;
+}
+
+static void
+count(struct dc_place *p, double l, double best, int right)
+{
+	const int equal = fabs(l - best) < 2e-6;
+
+	p->greater += !right && !equal && l > best;
+	p->ties += !right && equal;
+	p->own += right && equal;
+}
+
+/* Images and captions of several rows, some of none: retrieval by definition, over several tiles of rows. */
+static void
+test_tokens(int64_t N, int64_t C, int G, int R, int D)
+{
+	int64_t *image_off, *text_off, *owner = dc_xcalloc(C, sizeof *owner), wrong = 0;
+	const struct dc_side image = ragged(N, G, D, &image_off), text = ragged(C, R, D, &text_off);
+	struct dc_place *i2t = dc_xcalloc(N, sizeof *i2t), *t2i = dc_xcalloc(C, sizeof *t2i), p;
+	double *x = dc_xcalloc(N * C, sizeof *x), *y = dc_xcalloc(N * C, sizeof *y);
+
+	for (int64_t c = 0; c < C; c++)
+		owner[c] = (c * 7 + c / 3) % (N - 1);
+	for (int64_t n = 0; n < N; n++)
+		for (int64_t c = 0; c < C; c++) {
+			x[n * C + c] = naive_way(&image, n, &text, c, D);
+			y[n * C + c] = naive_way(&text, c, &image, n, D);
+		}
+	dc_retrieval(i2t, t2i, &image, &text, owner, D);
+	for (int64_t n = 0; n < N; n++) {
+		double best = -2;
+		p = (struct dc_place){ 0 };
+		for (int64_t c = 0; c < C; c++)
+			best = owner[c] == n && x[n * C + c] > best ? x[n * C + c] : best;
+		for (int64_t c = 0; c < C && best > -2; c++)
+			count(&p, x[n * C + c], best, owner[c] == n);
+		wrong += memcmp(&p, &i2t[n], sizeof p) != 0;
+	}
+	for (int64_t c = 0; c < C; c++) {
+		p = (struct dc_place){ 0 };
+		for (int64_t n = 0; n < N; n++)
+			count(&p, y[n * C + c], y[owner[c] * C + c], owner[c] == n);
+		wrong += memcmp(&p, &t2i[c], sizeof p) != 0;
+	}
+	ok(wrong == 0, "token by token %d x %d: places as defined (%d wrong)", (int)N, (int)C, (int)wrong);
+	free((dc_real *)image.row); free((dc_real *)text.row); free(image_off); free(text_off);
+	free(owner); free(i2t); free(t2i); free(x); free(y);
+}
+
+/* Classes of P prompts: the mean of their similarities. */
+static void
+test_zeroshot_tokens(int64_t N, int64_t K, int64_t P, int D)
+{
+	int64_t *image_off, *prompt_off, *label = dc_xcalloc(N, sizeof *label), *best = dc_xcalloc(N, sizeof *best), wrong = 0;
+	const struct dc_side image = ragged(N, 9, D, &image_off), prompt = ragged(K * P, 6, D, &prompt_off);
+	struct dc_place *place = dc_xcalloc(N, sizeof *place);
+	double *l = dc_xcalloc(K, sizeof *l);
+
+	for (int64_t n = 0; n < N; n++)
+		label[n] = n % (K + 1) - 1;
+	dc_zeroshot_tokens(place, best, &image, label, &prompt, K, P, D);
+	for (int64_t n = 0; n < N; n++) {
+		struct dc_place p = { 0 };
+		int64_t top = 0;
+		for (int64_t k = 0; k < K; k++) {
+			l[k] = 0;
+			for (int64_t i = 0; i < P; i++)
+				l[k] += naive_way(&image, n, &prompt, k * P + i, D) / (double)P;
+			top = l[k] > l[top] + 1e-6 ? k : top;
+		}
+		for (int64_t k = 0; k < K && label[n] >= 0; k++)
+			count(&p, l[k], l[label[n]], k == label[n]);
+		wrong += memcmp(&p, &place[n], sizeof p) != 0 || top != best[n];
+	}
+	ok(wrong == 0, "zero-shot token by token, %d images, %d classes of %d (%d wrong)", (int)N, (int)K, (int)P, (int)wrong);
+	free((dc_real *)image.row); free((dc_real *)prompt.row); free(image_off); free(prompt_off);
+	free(label); free(best); free(place); free(l);
 }
 
 static void
@@ -163,7 +271,11 @@ main(void)
 	test_retrieval(9, 31, 6);
 	test_retrieval(530, 1100, 8);
 	test_retrieval(40, 13, 3);
+	test_tokens(9, 31, 4, 5, 6);
+	test_tokens(160, 450, 13, 9, 7);
 	test_zeroshot();
+	test_zeroshot_tokens(150, 7, 3, 6);
+	test_zeroshot_tokens(3, 300, 5, 5);
 	test_share();
 	return done_testing();
 }

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* dc-recall: features -> how well images find their captions and captions their images. */
+#include <string.h>
 
 #include "base/opts.h"
 #include "nn/blas.h"
 #include "score/recall.h"
 #include "stream/each.h"
 
-static struct opts { int64_t captions, folds; int tsv, verbose; } o = { .folds = 1 };
+static struct opts { int64_t captions, folds; const char *similarity; int tsv, verbose; } o = { .folds = 1 };
 
 static const struct dc_opt options[] = {
 	DC_OPT_INT("captions", 0, &o.captions, 1, 1 << 20, "N", "score the first N captions of each image [all]"),
 	DC_OPT_INT("folds", 0, &o.folds, 1, 1000, "N", "cut the images into N folds and print the mean over them"),
+	DC_OPT_CHOICE("similarity", 0, &o.similarity, "features|tokens", "compare features, or token by token [features]"),
 	DC_OPT_FLAG("tsv", 't', &o.tsv, "tab-separated values, shares as numbers in [0,1]"),
 	DC_OPT_VERBOSE(&o.verbose),
 	DC_OPT_END
@@ -47,13 +49,15 @@ print_table(const struct dc_recall *r, const char *name)
 static void
 print_all(const struct dc_pairs *p, const struct dc_recall r[2])
 {
+	const char *how = p->tokens ? ", token by token" : "";
+
 	if (o.tsv)
 		printf("name\tvalue\tstandard_error\tchance\tz\timages\n");
 	else if (o.folds > 1)
-		printf("%lld images, %lld captions, mean over %lld folds of %lld images\n", (long long)p->image.n,
-		    (long long)p->text.n, (long long)o.folds, (long long)(p->image.n / o.folds));
+		printf("%lld images, %lld captions%s, mean over %lld folds of %lld images\n", (long long)p->N,
+		    (long long)p->C, how, (long long)o.folds, (long long)(p->N / o.folds));
 	else
-		printf("%lld images, %lld captions\n", (long long)p->image.n, (long long)p->text.n);
+		printf("%lld images, %lld captions%s\n", (long long)p->N, (long long)p->C, how);
 	if (!o.tsv)
 		printf("%-26s %9s %9s %9s %9s\n", "", "", "std.err.", "chance", "z");
 	for (int d = DC_I2T; d <= DC_T2I; d++)
@@ -75,6 +79,7 @@ main(int argc, char **argv)
 	first = dc_opts_parse(argc, argv, "[options] <features", "scores image-text retrieval", options);
 	if (first < argc)
 		dc_die_usage("unexpected argument '%s': features come on standard input", argv[first]);
+	p.tokens = o.similarity && !strcmp(o.similarity, "tokens");
 	start = dc_seconds();
 	status = dc_stream_each("-", "features", take, &p);
 	if (status == DC_EXIT_OK) {
@@ -83,7 +88,7 @@ main(int argc, char **argv)
 		print_all(&p, r);
 		if (o.verbose)
 			fprintf(stderr, "%s: %llu frames, %lld images, %lld captions, %.2f s\n", dc_progname,
-			    (unsigned long long)p.frames, (long long)p.image.n, (long long)p.text.n, dc_seconds() - start);
+			    (unsigned long long)p.frames, (long long)p.N, (long long)p.C, dc_seconds() - start);
 	}
 	dc_pairs_free(&p);
 	return status;

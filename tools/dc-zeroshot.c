@@ -13,7 +13,7 @@
 #include "stream/each.h"
 
 static struct opts {
-	const char *classes, *names, *templates, *given, *confusion;
+	const char *classes, *names, *templates, *given, *confusion, *similarity;
 	int64_t prompts;
 	int write_prompts, same_names, per_class, tsv, verbose;
 } o;
@@ -26,6 +26,7 @@ static const struct dc_opt options[] = {
 	DC_OPT_STR("classes", 'c', &o.classes, "FILE", "score: features of the class prompts, a stored stream"),
 	DC_OPT_INT("prompts", 0, &o.prompts, 1, 1 << 20, "N",
 	    "consecutive prompts of one class (default: prompts / names, or 1)"),
+	DC_OPT_CHOICE("similarity", 0, &o.similarity, "features|tokens", "compare features, or token by token [features]"),
 	DC_OPT_FLAG("same-names", 0, &o.same_names, "let several classes have one name"),
 	DC_OPT_STR("confusion", 0, &o.confusion, "FILE", "write the confusion matrix here, tab-separated"),
 	DC_OPT_FLAG("per-class", 0, &o.per_class, "also print every class"),
@@ -36,10 +37,14 @@ static const struct dc_opt options[] = {
 
 struct zeroshot {
 	struct dc_lines name;
+	int tokens;
 	struct dc_rows prompt;      /* of all classes */
+	struct dc_ints prompt_off;  /* with tokens: where each begins; else empty */
+	int64_t prompts;
 	struct dc_ints line;
-	dc_real *cls; int64_t K;    /* [K,D] */
+	dc_real *cls; int64_t K, P; /* [K,D], without tokens; prompts of each class */
 	struct dc_rows image;       /* of one frame */
+	struct dc_ints image_off;
 	struct dc_ints label;
 	struct dc_place *place; int64_t *best, room; /* of its images */
 	struct dc_cases cases;      /* of all labelled images */
@@ -55,8 +60,8 @@ check_opts(int operands, char **argv)
 		dc_die_usage("give --classes FILE to score, or --write-prompts to make prompts");
 	if (o.write_prompts && !o.names)
 		dc_die_usage("--write-prompts needs --names FILE");
-	if (o.write_prompts && (o.confusion || o.per_class || o.tsv || o.prompts))
-		dc_die_usage("--confusion, --per-class, --tsv and --prompts belong to --classes");
+	if (o.write_prompts && (o.confusion || o.per_class || o.tsv || o.prompts || o.similarity))
+		dc_die_usage("--confusion, --per-class, --tsv, --prompts and --similarity belong to --classes");
 	if (o.classes && (o.templates || o.given))
 		dc_die_usage("--%s belongs to --write-prompts: the features of --classes are made already",
 		    o.templates ? "templates" : "given");
@@ -112,19 +117,28 @@ write_prompts(struct zeroshot *s)
 
 /* --- reading --- */
 
+/* The rows of a frame's prompts; their number. */
+static int64_t
+prompt_rows(struct zeroshot *s, struct dc_frame *f)
+{
+	const char *key = s->tokens ? "filip_text" : "text_features.0";
+
+	if (!dc_frame_get(f, key))
+		return dc_frame_err(f, "no prompts: it has no %s%s", key, s->tokens ? " (dc-encode --tokens makes it)" : "");
+	return s->tokens ? dc_tokens_take(&s->prompt, &s->prompt_off, f, key, "filip_off") : dc_rows_take(&s->prompt, f, key);
+}
+
 static int
 take_prompts(void *arg, struct dc_frame *f)
 {
 	struct zeroshot *s = arg;
-	const int64_t before = s->prompt.n;
 	int64_t n, k;
 
-	if (!dc_frame_get(f, "text_features.0"))
-		return dc_frame_err(f, "no prompts: it has no text_features.0");
-	DC_TRY(n = dc_rows_take(&s->prompt, f, "text_features.0"));
+	DC_TRY(n = prompt_rows(s, f));
+	s->prompts += n;
 	if (!dc_frame_get(f, "line")) {
-		for (int64_t i = 0; i < n; i++)
-			dc_ints_add(&s->line, before + i + 1);
+		for (int64_t i = n; i > 0; i--)
+			dc_ints_add(&s->line, s->prompts - i + 1);
 		return 0;
 	}
 	DC_TRY(k = dc_ints_take(&s->line, f, "line"));
@@ -142,6 +156,37 @@ check_labels(const struct zeroshot *s, struct dc_frame *f, int64_t n)
 	return 0;
 }
 
+/* The rows of a frame's images; their number. */
+static int64_t
+image_rows(struct zeroshot *s, struct dc_frame *f)
+{
+	const char *key = s->tokens ? "filip_image" : "image_features.0";
+
+	s->image.n = s->image_off.n = 0;
+	if (!dc_frame_get(f, key))
+		return dc_frame_err(f, "no images: it has no %s%s", key, s->tokens ? " (dc-encode --tokens makes it)" : "");
+	return s->tokens ? dc_tokens_take(&s->image, &s->image_off, f, key, NULL) : dc_rows_take(&s->image, f, key);
+}
+
+static void
+score_images(struct zeroshot *s, int64_t n)
+{
+	const struct dc_side image = { s->image.p, s->image_off.p, n }, prompt = { s->prompt.p, s->prompt_off.p, s->prompts };
+
+	if (n > s->room) {
+		s->place = dc_xrealloc(s->place, (size_t)n, sizeof *s->place);
+		s->best = dc_xrealloc(s->best, (size_t)n, sizeof *s->best);
+		s->room = n;
+	}
+	if (s->tokens)
+		dc_zeroshot_tokens(s->place, s->best, &image, s->label.p, &prompt, s->K, s->P, s->image.D);
+	else
+		dc_zeroshot(s->place, s->best, s->image.p, s->label.p, s->cls, n, s->K, s->image.D);
+	for (int64_t i = 0; i < n; i++)
+		if (s->place[i].own)
+			dc_cases_add(&s->cases, &s->place[i], s->label.p[i], s->best[i]);
+}
+
 /* A frame's images, scored at once. Where it has no labels, none of its images has one. */
 static int
 take_images(void *arg, struct dc_frame *f)
@@ -149,27 +194,17 @@ take_images(void *arg, struct dc_frame *f)
 	struct zeroshot *s = arg;
 	int64_t n;
 
-	s->image.n = s->label.n = 0;
+	s->label.n = 0;
 	s->frames++;
-	if (!dc_frame_get(f, "image_features.0"))
-		return dc_frame_err(f, "no images: it has no image_features.0");
-	DC_TRY(n = dc_rows_take(&s->image, f, "image_features.0"));
+	DC_TRY(n = image_rows(s, f));
 	s->images += n;
-	if (n && s->image.D != s->prompt.D)
+	if (n && s->prompt.n && s->image.D != s->prompt.D)
 		return dc_frame_err(f, "image features of %d columns, prompts of %d", s->image.D, s->prompt.D);
 	if (!dc_frame_get(f, "label"))
 		return 0;
 	DC_TRY(dc_ints_take(&s->label, f, "label"));
 	DC_TRY(check_labels(s, f, n));
-	if (n > s->room) {
-		s->place = dc_xrealloc(s->place, (size_t)n, sizeof *s->place);
-		s->best = dc_xrealloc(s->best, (size_t)n, sizeof *s->best);
-		s->room = n;
-	}
-	dc_zeroshot(s->place, s->best, s->image.p, s->label.p, s->cls, n, s->K, s->image.D);
-	for (int64_t i = 0; i < n; i++)
-		if (s->place[i].own)
-			dc_cases_add(&s->cases, &s->place[i], s->label.p[i], s->best[i]);
+	score_images(s, n);
 	return 0;
 }
 
@@ -179,9 +214,9 @@ take_images(void *arg, struct dc_frame *f)
 static void
 sort_prompts(struct zeroshot *s)
 {
-	const int64_t n = s->prompt.n, D = s->prompt.D;
-	dc_real *p = dc_xcalloc((size_t)n * D, sizeof *p);
-	char *seen = dc_xcalloc(n, 1);
+	const int64_t n = s->prompts;
+	int64_t *from = dc_xcalloc((size_t)n, sizeof *from);
+	char *seen = dc_xcalloc((size_t)n, 1);
 
 	for (int64_t i = 0; i < n; i++) {
 		const int64_t at = s->line.p[i] - 1;
@@ -189,18 +224,18 @@ sort_prompts(struct zeroshot *s)
 			dc_die("%s: line %lld %s among %lld prompts", o.classes, (long long)s->line.p[i],
 			    at < 0 || at >= n ? "is out of range" : "comes twice", (long long)n);
 		seen[at] = 1;
-		memcpy(p + at * D, s->prompt.p + i * D, D * sizeof *p);
+		from[at] = i;
 	}
-	free(s->prompt.p);
+	dc_rows_keep(&s->prompt, &s->prompt_off, from, n);
 	free(seen);
-	s->prompt.p = p;
+	free(from);
 }
 
 /* How many prompts each class has, which must divide them. */
 static int64_t
 prompts_of_a_class(const struct zeroshot *s)
 {
-	const int64_t n = s->prompt.n;
+	const int64_t n = s->prompts;
 
 	if (o.prompts && n % o.prompts)
 		dc_die("%s: %lld prompts are not a multiple of %lld", o.classes, (long long)n, (long long)o.prompts);
@@ -212,14 +247,18 @@ prompts_of_a_class(const struct zeroshot *s)
 	return o.prompts ? o.prompts : o.names ? n / s->name.n : 1;
 }
 
+/* Prompts of tokens are compared one by one. */
 static void
 make_classes(struct zeroshot *s)
 {
-	const int64_t P = prompts_of_a_class(s), D = s->prompt.D;
+	const int64_t D = s->prompt.D;
 
-	s->K = s->cases.K = s->prompt.n / P;
+	s->P = prompts_of_a_class(s);
+	s->K = s->cases.K = s->prompts / s->P;
+	if (s->tokens)
+		return;
 	s->cls = dc_xcalloc((size_t)s->K * D, sizeof *s->cls);
-	dc_zeroshot_classes(s->cls, s->prompt.p, s->K, P, (int)D);
+	dc_zeroshot_classes(s->cls, s->prompt.p, s->K, s->P, (int)D);
 	for (int64_t k = 0; k < s->K; k++) {
 		int64_t d = 0;
 		while (d < D && s->cls[k * D + d] == 0)
@@ -236,7 +275,7 @@ read_classes(struct zeroshot *s)
 
 	if (status != DC_EXIT_OK)
 		return status;
-	if (s->prompt.n == 0)
+	if (s->prompts == 0)
 		dc_die("%s: no features of prompts among the frames", o.classes);
 	sort_prompts(s);
 	make_classes(s);
@@ -249,7 +288,8 @@ static void
 print_all(const struct zeroshot *s)
 {
 	if (!o.tsv)
-		printf("%lld images, %lld classes, %lld prompts\n", (long long)s->cases.n, (long long)s->K, (long long)s->prompt.n);
+		printf("%lld images, %lld classes, %lld prompts%s\n", (long long)s->cases.n, (long long)s->K, (long long)s->prompts,
+		    s->tokens ? ", token by token" : "");
 	dc_table_header(o.tsv);
 	dc_table_cases(&s->cases, s->name.line, o.per_class, o.tsv);
 	if (dc_fshut(stdout, "<stdout>") < 0)
@@ -280,9 +320,11 @@ free_all(struct zeroshot *s)
 {
 	dc_lines_free(&s->name);
 	free(s->prompt.p);
+	free(s->prompt_off.p);
 	free(s->line.p);
 	free(s->cls);
 	free(s->image.p);
+	free(s->image_off.p);
 	free(s->label.p);
 	free(s->place);
 	free(s->best);
@@ -301,6 +343,7 @@ main(int argc, char **argv)
 	first = dc_opts_parse(argc, argv, "--names FILE --write-prompts | --classes FILE [options] <features",
 	    "makes class prompts, and scores zero-shot classification", options);
 	check_opts(argc - first, argv + first);
+	s.tokens = o.similarity && !strcmp(o.similarity, "tokens");
 	start = dc_seconds();
 	if (o.names && dc_names_read(&s.name, o.names, o.same_names) < 0)
 		dc_die("%s", dc_err());

@@ -39,23 +39,45 @@ take_ids(struct dc_pairs *p, struct dc_frame *f, int64_t N)
 	return n == N ? 0 : dc_frame_err(f, "%lld ids for %lld images", (long long)n, (long long)N);
 }
 
-int
-dc_pairs_take(struct dc_pairs *p, struct dc_frame *f)
+/* The rows of a frame's images and captions. */
+static int
+take_features(struct dc_pairs *p, struct dc_frame *f, int64_t *N, int64_t *C)
 {
-	const int64_t first = p->image.n;
-	int64_t N, C;
-
 	if (!dc_frame_get(f, "image_features.0"))
 		return dc_frame_err(f, "no images: it has no image_features.0");
 	if (!dc_frame_get(f, "text_features.0"))
 		return dc_frame_err(f, "no captions: it has no text_features.0 (dc-tokenize before dc-encode makes them)");
-	DC_TRY(N = dc_rows_take(&p->image, f, "image_features.0"));
-	DC_TRY(C = dc_rows_take(&p->text, f, "text_features.0"));
+	DC_TRY(*N = dc_rows_take(&p->image, f, "image_features.0"));
+	DC_TRY(*C = dc_rows_take(&p->text, f, "text_features.0"));
+	return 0;
+}
+
+static int
+take_tokens(struct dc_pairs *p, struct dc_frame *f, int64_t *N, int64_t *C)
+{
+	if (!dc_frame_get(f, "filip_image"))
+		return dc_frame_err(f, "no tokens of images: it has no filip_image (dc-encode --tokens makes them)");
+	if (!dc_frame_get(f, "filip_text"))
+		return dc_frame_err(f, "no tokens of captions: it has no filip_text (dc-encode --tokens makes them, after dc-tokenize)");
+	DC_TRY(*N = dc_tokens_take(&p->image, &p->image_off, f, "filip_image", NULL));
+	DC_TRY(*C = dc_tokens_take(&p->text, &p->text_off, f, "filip_text", "filip_off"));
+	return 0;
+}
+
+int
+dc_pairs_take(struct dc_pairs *p, struct dc_frame *f)
+{
+	int64_t N, C;
+
+	DC_TRY((p->tokens ? take_tokens : take_features)(p, f, &N, &C));
 	if (p->image.n && p->text.n && p->image.D != p->text.D)
 		return dc_frame_err(f, "image features of %d columns, text features of %d", p->image.D, p->text.D);
 	DC_TRY(take_ids(p, f, N));
+	DC_TRY(take_owners(p, f, p->N, N, C));
 	p->frames++;
-	return take_owners(p, f, first, N, C);
+	p->N += N;
+	p->C += C;
+	return 0;
 }
 
 static int
@@ -87,59 +109,83 @@ in_order(const struct dc_ints *owner)
 	return 1;
 }
 
-/* A stable counting sort of the captions by their images. */
-static void
-sort_captions(struct dc_pairs *p)
+/* The captions by their images, those of one image in their order: a stable counting sort. To be freed. */
+static int64_t *
+by_image(const struct dc_pairs *p)
 {
-	const int64_t C = p->text.n, D = p->text.D;
-	int64_t *at = dc_xcalloc((size_t)p->image.n + 1, sizeof *at), *owner = dc_xcalloc((size_t)C, sizeof *owner);
-	dc_real *text = dc_xcalloc((size_t)C, (size_t)D * sizeof *text);
+	int64_t *at = dc_xcalloc((size_t)p->N + 1, sizeof *at), *from = dc_xcalloc((size_t)p->C + 1, sizeof *from);
 
-	for (int64_t c = 0; c < C; c++)
+	for (int64_t c = 0; c < p->C; c++)
 		at[p->owner.p[c] + 1]++;
-	for (int64_t n = 0; n < p->image.n; n++)
+	for (int64_t n = 0; n < p->N; n++)
 		at[n + 1] += at[n];
-	for (int64_t c = 0; c < C; c++) {
-		const int64_t to = at[p->owner.p[c]]++;
-		owner[to] = p->owner.p[c];
-		memcpy(text + to * D, p->text.p + c * D, (size_t)D * sizeof *text);
-	}
+	for (int64_t c = 0; c < p->C; c++)
+		from[at[p->owner.p[c]]++] = c;
 	free(at);
-	free(p->text.p);
-	free(p->owner.p);
-	p->text.p = text;
-	p->owner.p = owner;
-	p->text.cap = p->owner.cap = C;
+	return from;
 }
 
-/* Captions are in order: keep the first `most` of each image. */
-static void
-keep_first(struct dc_pairs *p, int64_t most)
+/* Of the captions from [C], which are in order, the first `most` of each image; how many those are. */
+static int64_t
+keep_first(const struct dc_pairs *p, int64_t *from, int64_t most)
 {
-	const int64_t D = p->text.D;
 	int64_t kept = 0, of = 0;
 
-	for (int64_t c = 0; c < p->text.n; c++) {
-		of = kept && p->owner.p[c] == p->owner.p[kept - 1] ? of + 1 : 1;
-		if (of > most)
-			continue;
-		memmove(p->text.p + kept * D, p->text.p + c * D, (size_t)D * sizeof *p->text.p);
-		p->owner.p[kept++] = p->owner.p[c];
+	for (int64_t c = 0; c < p->C; c++) {
+		of = kept && p->owner.p[from[c]] == p->owner.p[from[kept - 1]] ? of + 1 : 1;
+		if (of <= most)
+			from[kept++] = from[c];
 	}
-	p->text.n = p->owner.n = kept;
+	return kept;
+}
+
+static void
+keep_captions(struct dc_pairs *p, const int64_t *from, int64_t n)
+{
+	int64_t *owner = dc_xcalloc((size_t)n + 1, sizeof *owner);
+
+	for (int64_t c = 0; c < n; c++)
+		owner[c] = p->owner.p[from[c]];
+	free(p->owner.p);
+	p->owner = (struct dc_ints){ owner, n, n };
+	dc_rows_keep(&p->text, &p->text_off, from, n);
+	p->C = n;
 }
 
 int
 dc_pairs_arrange(struct dc_pairs *p, int64_t most)
 {
-	DC_CHECK(p->image.n, "no features of images among the frames");
-	DC_CHECK(p->text.n, "no captions among the frames (dc-decode --caption says where they are)");
+	int64_t *from;
+
+	DC_CHECK(p->N, "no features of images among the frames");
+	DC_CHECK(p->C, "no captions among the frames (dc-decode --caption says where they are)");
 	DC_TRY(check_ids(p));
-	if (!in_order(&p->owner))
-		sort_captions(p);
-	if (most)
-		keep_first(p, most);
+	if (in_order(&p->owner) && !most)
+		return 0;
+	from = by_image(p);
+	keep_captions(p, from, most ? keep_first(p, from, most) : p->C);
+	free(from);
 	return 0;
+}
+
+static struct dc_side
+side(const struct dc_rows *r, const struct dc_ints *off, int64_t first, int64_t n)
+{
+	const int64_t *o = off->n ? off->p + first : NULL;
+
+	return (struct dc_side){ .row = o ? r->p : r->p + first * r->D, .off = o, .n = n };
+}
+
+struct dc_side
+dc_pairs_images(const struct dc_pairs *p, int64_t n, int64_t N)
+{
+	return side(&p->image, &p->image_off, n, N);
+}
+
+struct dc_side
+dc_pairs_captions(const struct dc_pairs *p, int64_t c, int64_t C)
+{
+	return side(&p->text, &p->text_off, c, C);
 }
 
 void
@@ -147,6 +193,8 @@ dc_pairs_free(struct dc_pairs *p)
 {
 	free(p->image.p);
 	free(p->text.p);
+	free(p->image_off.p);
+	free(p->text_off.p);
 	free(p->owner.p);
 	free(p->id.p);
 }

@@ -9,7 +9,7 @@ const int64_t dc_recall_at[DC_RECALLS] = { 1, 5, 10 };
 
 /* One fold: N images, C captions in the order of their images. */
 struct fold {
-	const dc_real *image, *text;
+	struct dc_side image, text;
 	int64_t *owner;             /* [C] in [0,N) */
 	int64_t N, C; int D;
 	int64_t *n_own;             /* [N] captions of each image */
@@ -27,8 +27,8 @@ fold_of(struct fold *f, const struct dc_pairs *p, int64_t n0, int64_t n1)
 	for (c1 = c0; c1 < p->owner.n && p->owner.p[c1] < n1; c1++)
 		;
 	*f = (struct fold){ .N = n1 - n0, .C = c1 - c0, .D = p->image.D };
-	f->image = p->image.p + n0 * f->D;
-	f->text = p->text.p + c0 * f->D;
+	f->image = dc_pairs_images(p, n0, f->N);
+	f->text = dc_pairs_captions(p, c0, f->C);
 	f->owner = dc_xcalloc((size_t)f->C, sizeof *f->owner);
 	f->n_own = dc_xcalloc((size_t)f->N, sizeof *f->n_own);
 	f->i2t = dc_xcalloc((size_t)f->N, sizeof *f->i2t);
@@ -121,7 +121,7 @@ median_rank(const struct fold *f, int direction)
 static void
 score_fold(struct dc_recall r[2], struct fold *f)
 {
-	dc_retrieval(f->i2t, f->t2i, f->image, f->text, f->owner, f->N, f->C, f->D);
+	dc_retrieval(f->i2t, f->t2i, &f->image, &f->text, f->owner, f->D);
 	for (int d = DC_I2T; d <= DC_T2I; d++) {
 		for (int k = 0; k < DC_RECALLS; k++)
 			share(f, d, dc_place_hit, dc_recall_at[k], chance_hit(f, d, dc_recall_at[k]), &r[d].at[k]);
@@ -157,9 +157,9 @@ dc_recall_score(struct dc_recall r[2], const struct dc_pairs *p, int64_t folds)
 	int64_t n;
 
 	r[DC_I2T] = r[DC_T2I] = (struct dc_recall){ 0 };
-	DC_CHECK(folds <= p->image.n, "%lld folds of %lld images", (long long)folds, (long long)p->image.n);
+	DC_CHECK(folds <= p->N, "%lld folds of %lld images", (long long)folds, (long long)p->N);
 	for (int64_t i = 0; i < folds; i++) {
-		fold_of(&f, p, p->image.n * i / folds, p->image.n * (i + 1) / folds);
+		fold_of(&f, p, p->N * i / folds, p->N * (i + 1) / folds);
 		if ((n = f.n) > 0)
 			score_fold(one, &f);
 		fold_free(&f);

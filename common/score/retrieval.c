@@ -5,23 +5,18 @@
 
 #include "base/util.h"
 #include "nn/gemm.h"
+#include "score/tokenwise.h"
 
-enum { TILE_N = 512, TILE_C = 1024, COLUMNS = 128 };
+enum { TILE_N = 512, TILE_C = 1024, COLUMNS = 128, TOKENS_N = 1024, TOKENS_C = 2048 };
 
-struct tile { int64_t n0, c0; int n_n, n_c; const dc_real *l; /* [n_n,n_c] cosines */ };
+/* x, y [n_n,n_c]: the similarities from image to text and from text to image; the same array where they are the cosine. */
+struct tile { int64_t n0, c0; int n_n, n_c; dc_real *x, *y; };
 
-/* The cosine to the best of one's own, less and plus what counts as equal. */
+/* Both sides, and whether they have tokens. */
+struct both { const struct dc_side *image, *text; const int64_t *owner; int D, tokens; struct dc_tokenwise work; };
+
+/* The similarity to the best of one's own, less and plus what counts as equal. */
 struct bounds { dc_real *lo, *hi; };
-
-static double
-dot(const dc_real *a, const dc_real *b, int D)
-{
-	double s = 0;
-
-	for (int d = 0; d < D; d++)
-		s += (double)a[d] * b[d];
-	return s;
-}
 
 static struct bounds
 new_bounds(int64_t n)
@@ -44,17 +39,17 @@ widen(struct bounds *b, int64_t i, double own)
 }
 
 static void
-find_own(struct bounds *bi, struct bounds *bt, const dc_real *image, const dc_real *text, const int64_t *owner,
-    int64_t N, int64_t C, int D)
+find_own(struct bounds *bi, struct bounds *bt, const struct both *p)
 {
+	const int64_t N = p->image->n, C = p->text->n, *owner = p->owner;
 	double *best = dc_xaligned(N + 1, sizeof *best);
 
 	for (int64_t n = 0; n < N; n++)
 		best[n] = -INFINITY;
 	for (int64_t c = 0; c < C; c++) {
-		const double s = dot(image + owner[c] * D, text + c * D, D);
-		best[owner[c]] = s > best[owner[c]] ? s : best[owner[c]];
-		widen(bt, c, s);
+		const struct dc_tokenwise_pair s = dc_tokenwise_pair(p->image, owner[c], p->text, c, p->D);
+		best[owner[c]] = s.x > best[owner[c]] ? s.x : best[owner[c]];
+		widen(bt, c, s.y);
 	}
 	for (int64_t n = 0; n < N; n++)
 		widen(bi, n, best[n]);
@@ -67,7 +62,7 @@ count_rows(struct dc_place *i2t, const struct bounds *b, const struct tile *x)
 {
 	#pragma omp parallel for if (x->n_n * x->n_c > DC_PARALLEL)
 	for (int i = 0; i < x->n_n; i++) {
-		const dc_real *l = x->l + (size_t)i * x->n_c, lo = b->lo[x->n0 + i], hi = b->hi[x->n0 + i];
+		const dc_real *l = x->x + (size_t)i * x->n_c, lo = b->lo[x->n0 + i], hi = b->hi[x->n0 + i];
 		int above = 0, reach = 0;
 		for (int j = 0; j < x->n_c; j++) {
 			above += l[j] > hi;
@@ -88,7 +83,7 @@ count_columns(struct dc_place *t2i, const struct bounds *b, const struct tile *x
 		const dc_real *lo = b->lo + x->c0 + j0, *hi = b->hi + x->c0 + j0;
 		int above[COLUMNS] = { 0 }, reach[COLUMNS] = { 0 };
 		for (int i = 0; i < x->n_n; i++) {
-			const dc_real *l = x->l + (size_t)i * x->n_c + j0;
+			const dc_real *l = x->y + (size_t)i * x->n_c + j0;
 			for (int j = 0; j < n_j; j++) {
 				above[j] += l[j] > hi[j];
 				reach[j] += l[j] >= lo[j];
@@ -103,11 +98,11 @@ count_columns(struct dc_place *t2i, const struct bounds *b, const struct tile *x
 
 /* A right candidate was counted like any other: it is nobody's rival. */
 static void
-own_up(struct dc_place *p, dc_real cosine, dc_real lo, dc_real hi)
+own_up(struct dc_place *p, dc_real l, dc_real lo, dc_real hi)
 {
-	p->greater -= cosine > hi;
-	p->ties -= cosine >= lo && !(cosine > hi);
-	p->own += cosine >= lo;
+	p->greater -= l > hi;
+	p->ties -= l >= lo && !(l > hi);
+	p->own += l >= lo;
 }
 
 static void
@@ -120,9 +115,9 @@ count_tile(struct dc_place *i2t, struct dc_place *t2i, const struct bounds *bi, 
 		const int64_t c = x->c0 + j, n = owner[c];
 		if (n < x->n0 || n >= x->n0 + x->n_n)
 			continue;
-		const dc_real l = x->l[(size_t)(n - x->n0) * x->n_c + j];
-		own_up(&i2t[n], l, bi->lo[n], bi->hi[n]);
-		own_up(&t2i[c], l, bt->lo[c], bt->hi[c]);
+		const size_t at = (size_t)(n - x->n0) * (size_t)x->n_c + (size_t)j;
+		own_up(&i2t[n], x->x[at], bi->lo[n], bi->hi[n]);
+		own_up(&t2i[c], x->y[at], bt->lo[c], bt->hi[c]);
 	}
 }
 
@@ -139,29 +134,48 @@ settle(struct dc_place *i2t, struct dc_place *t2i, const struct bounds *bi, cons
 			i2t[n] = (struct dc_place){ 0 };
 }
 
-void
-dc_retrieval(struct dc_place *i2t, struct dc_place *t2i, const dc_real *image, const dc_real *text,
-    const int64_t *owner, int64_t N, int64_t C, int D)
+static void
+compute_tile(struct both *p, const struct tile *x)
 {
-	dc_real *l = dc_xaligned((size_t)TILE_N * TILE_C, sizeof *l);
-	struct bounds bi = new_bounds(N), bt = new_bounds(C);
-	struct tile x = { .l = l };
+	if (p->tokens)
+		dc_tokenwise(&p->work, x->x, x->y, p->image, x->n0, x->n_n, p->text, x->c0, x->n_c, p->D);
+	else /* x_nc = <image_n, text_c> */
+		dc_gemm(0, 1, x->n_n, x->n_c, p->D, 1, p->image->row + x->n0 * p->D, p->D, p->text->row + x->c0 * p->D, p->D, 0, x->x,
+		    x->n_c);
+}
 
-	find_own(&bi, &bt, image, text, owner, N, C, D);
+/* Without tokens only the samples of a tile are bounded. */
+static int64_t
+span(const struct both *p, const struct dc_side *s, int64_t from, int64_t samples, int64_t rows)
+{
+	return dc_side_span(s, from, samples, p->tokens ? rows : INT64_MAX);
+}
+
+void
+dc_retrieval(struct dc_place *i2t, struct dc_place *t2i, const struct dc_side *image, const struct dc_side *text,
+    const int64_t *owner, int D)
+{
+	struct both p = { .image = image, .text = text, .owner = owner, .D = D, .tokens = image->off || text->off };
+	dc_real *l = dc_xaligned((size_t)TILE_N * TILE_C * (p.tokens ? 2 : 1), sizeof *l);
+	const int64_t N = image->n, C = text->n;
+	struct bounds bi = new_bounds(N), bt = new_bounds(C);
+	struct tile x = { .x = l, .y = p.tokens ? l + (size_t)TILE_N * TILE_C : l };
+
+	find_own(&bi, &bt, &p);
 	for (int64_t n = 0; n < N; n++)
 		i2t[n] = (struct dc_place){ 0 };
 	for (int64_t c = 0; c < C; c++)
 		t2i[c] = (struct dc_place){ 0 };
-	for (x.n0 = 0; x.n0 < N; x.n0 += TILE_N) {
-		x.n_n = N - x.n0 < TILE_N ? (int)(N - x.n0) : TILE_N;
-		for (x.c0 = 0; x.c0 < C; x.c0 += TILE_C) {
-			x.n_c = C - x.c0 < TILE_C ? (int)(C - x.c0) : TILE_C;
-			/* l_nc = <image_n, text_c> */
-			dc_gemm(0, 1, x.n_n, x.n_c, D, 1, image + x.n0 * D, D, text + x.c0 * D, D, 0, l, x.n_c);
+	for (x.n0 = 0; x.n0 < N; x.n0 += x.n_n) {
+		x.n_n = (int)(span(&p, image, x.n0, TILE_N, TOKENS_N) - x.n0);
+		for (x.c0 = 0; x.c0 < C; x.c0 += x.n_c) {
+			x.n_c = (int)(span(&p, text, x.c0, TILE_C, TOKENS_C) - x.c0);
+			compute_tile(&p, &x);
 			count_tile(i2t, t2i, &bi, &bt, owner, &x);
 		}
 	}
 	settle(i2t, t2i, &bi, owner, N, C);
+	dc_tokenwise_free(&p.work);
 	free_bounds(&bi);
 	free_bounds(&bt);
 	free(l);

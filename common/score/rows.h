@@ -16,4 +16,15 @@ int64_t dc_rows_take(struct dc_rows *r, struct dc_frame *f, const char *key) DC_
 int64_t dc_ints_take(struct dc_ints *v, struct dc_frame *f, const char *key) DC_MUST_USE;
 void dc_ints_add(struct dc_ints *v, int64_t x);
 
+/* Samples of unit rows [off[n],D]: sample i has the rows off[i] .. off[i + 1]; off NULL: row i alone. */
+struct dc_side { const dc_real *row; const int64_t *off; int64_t n; };
+
+/* Append the tokens of a frame's samples as unit rows: of the f4 tensor `key` [n,G,D], G of each; or, with off_key, of `key`
+ * [R,D], where sample i has the rows off_key[i] .. off_key[i + 1], i32 [n + 1]. *off, [n + 1] of all samples so far, grows by
+ * n. Return n, or -1 with a message, as dc_rows_take, or offsets that do not fit. */
+int64_t dc_tokens_take(struct dc_rows *r, struct dc_ints *off, struct dc_frame *f, const char *key, const char *off_key)
+    DC_MUST_USE;
+/* Keep n samples, the i-th of them the one that was from[i], each with its rows; *off empty: one row each. */
+void dc_rows_keep(struct dc_rows *r, struct dc_ints *off, const int64_t *from, int64_t n);
+
 #endif

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The scores of dc-recall and dc-zeroshot in NumPy, float64, and with scikit-learn where there is one.
 
-    score_reference.py make DIR     a features stream, prompts, names, and every table (tests/golden/scores)
+    score_reference.py make DIR     features streams, prompts, names, and every table (tests/golden/scores)
     score_reference.py check DIR    compute the tables again from the streams in DIR and compare; exit 1 if they differ
 
 Only definitions are used here: all cosines at once, sorting by counting, ties by the formula of the mean over all orders
@@ -23,6 +23,7 @@ except ImportError:
 warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")   # one class has no image, as it should
 
 N, D, K, P = 121, 12, 9, 3
+G, F = 5, 7     # tokens of an image, their width
 EQUAL = 2e-6
 NAMES = ["ant", "box kite", "cup", "dodo", "eel", "fox", "gnu", "hen", "ibis"]
 
@@ -67,6 +68,56 @@ def streams(image, text, owner, prompt, label):
     return out + [end], [lines, end]
 
 
+# --- tokens ---
+
+def token_data(seed):
+    """As data(), of G tokens an image and 0 to 6 words a caption and a prompt, where each sees one of the other side's."""
+    r = np.random.default_rng(seed)
+    owner = np.repeat(np.arange(N), r.integers(0, 4, N))
+    image = r.standard_normal((N, G, F))
+    text = [.6 * image[i, r.integers(0, G, r.integers(0, 7))] for i in owner]
+    text = [t + .8 * r.standard_normal(t.shape) for t in text]
+    for i, t in zip(range(4, len(text), 19), text[1::19]):
+        text[i] = t.copy()
+    prompt = [r.standard_normal((r.integers(1, 7), F)) for _ in range(K * P)]
+    label = r.integers(0, K - 1, N)
+    image[:, 0] += np.array([prompt[P * k][0] for k in label]) * (r.random((N, 1)) < .7)
+    label[r.random(N) < .1] = -1
+    return image * np.exp(r.standard_normal((N, G, 1))), text, owner, prompt, label
+
+
+def f4(x):
+    return [t.astype("<f4") for t in x] if isinstance(x, list) else x.astype("<f4") if x.dtype == float else x
+
+
+def token_clear(image, text, owner, prompt, label):
+    x, y = tokenwise(image, text)
+    c = np.arange(len(owner))
+    best = np.array([x[i, owner == i].max(initial=-2) for i in range(N)])
+    gap = np.concatenate([abs(x - best[:, None]).ravel(), abs(y - y[owner, c]).ravel()])
+    s = np.sort(tokenwise(image, prompt)[0].reshape(N, K, P).mean(2), axis=1)
+    return ((gap < 1e-8) | (gap > 1e-5)).all() and np.diff(s, axis=1).min() > 1e-5
+
+
+def ragged(x):
+    off = np.cumsum([0] + [len(t) for t in x]).astype("<i4")
+    return {"filip_text": np.concatenate([np.zeros((0, F))] + list(x)).astype("<f4"), "filip_off": off}
+
+
+def token_streams(image, text, owner, prompt, label):
+    cuts = [0, 50, 50, 90, N]
+    out = []
+    for i, (a, b) in enumerate(zip(cuts, cuts[1:])):
+        mine = np.flatnonzero((owner >= a) & (owner < b))
+        body = {"filip_image": image[a:b].astype("<f4"), "caption_image": (owner[mine] - a).astype("<i4"),
+                "label": label[a:b].astype("<i4"), "id": np.arange(a, b).astype("<u8"), "position": 1, "part": [i, len(cuts) - 1]}
+        out.append(("features", 0, body | ragged([text[j] for j in mine])))
+    order = np.random.default_rng(1).permutation(K * P)
+    lines = [("features", 0, ragged([prompt[j] for j in rows]) | {"line": rows + 1}) for rows in np.array_split(order, 3)]
+    end = ("end", 0, {"counts": {}, "damaged": []})
+    return out + [end], lines + [end]
+
+
 # --- definitions ---
 
 def unit(x):
@@ -107,13 +158,32 @@ def share(x, group, chance):
     return v, se, chance, math.sqrt(chance * (1 - chance) / n) if chance <= 1 else 0, n
 
 
+def similar(image, text):
+    """[N,C] from image to text, and from text to image"""
+    if isinstance(text, list):
+        return tokenwise(image, text)
+    cos = unit(image) @ unit(text).T
+    return cos, cos
+
+
+def tokenwise(image, text):
+    """FILIP, eq. 4 and 5: each token's largest product with the other side's, the mean over tokens; 0 without words"""
+    x, y = np.zeros((2, len(image), len(text)))
+    for i, a in enumerate(image):
+        for j, b in enumerate(text):
+            if len(b):
+                cos = unit(a) @ unit(b).T
+                x[i, j], y[i, j] = cos.max(1).mean(), cos.max(0).mean()
+    return x, y
+
+
 def recall(image, text, owner):
     """name -> share, of all images at once; medians are a number"""
-    cos = unit(image) @ unit(text).T
+    x, y = similar(image, text)
     have = np.unique(owner)
-    n, c = cos.shape
-    i2t = [place(cos[i], owner == i) for i in have]
-    t2i = [place(cos[:, j], np.arange(n) == owner[j]) for j in range(c)]
+    n, c = x.shape
+    i2t = [place(x[i], owner == i) for i in have]
+    t2i = [place(y[:, j], np.arange(n) == owner[j]) for j in range(c)]
     own = np.bincount(owner, minlength=n)
     out = {}
     for name, places, group in ("i2t", i2t, have), ("t2i", t2i, owner):
@@ -121,7 +191,7 @@ def recall(image, text, owner):
             luck = np.mean([1 - math.comb(c - own[i], k) / math.comb(c, k) for i in have]) if name == "i2t" else min(k / n, 1)
             out["%s_R@%d" % (name, k)] = share([hit(p, k) for p in places], group, luck)
             if metrics and name == "t2i" and not any(p[1] for p in places):
-                theirs = metrics.top_k_accuracy_score(owner, cos.T, k=k, labels=np.arange(n))
+                theirs = metrics.top_k_accuracy_score(owner, y.T, k=k, labels=np.arange(n))
                 assert abs(theirs - out["t2i_R@%d" % k][0]) < 1e-12
         luck = np.mean([(c + 1) / (own[i] + 1) for i in have]) if name == "i2t" else (n + 1) / 2
         ranks = [rank(p) for p in places]
@@ -135,7 +205,8 @@ def folded(image, text, owner, folds):
     for f in range(folds):
         a, b = N * f // folds, N * (f + 1) // folds
         mine = (owner >= a) & (owner < b)
-        parts.append(recall(image[a:b], text[mine], owner[mine] - a))
+        some = [t for t, m in zip(text, mine) if m] if isinstance(text, list) else text[mine]
+        parts.append(recall(image[a:b], some, owner[mine] - a))
     out = {}
     for name in parts[0]:
         v = [p[name] for p in parts]
@@ -148,7 +219,11 @@ def folded(image, text, owner, folds):
 
 
 def zeroshot(image, prompt, label):
-    cos = unit(image) @ classes(prompt).T
+    """of tokens: the mean over a class's prompts of the similarity to each"""
+    if isinstance(prompt, list):
+        cos = tokenwise(image, prompt)[0].reshape(len(image), K, P).mean(2)
+    else:
+        cos = unit(image) @ classes(prompt).T
     keep = label >= 0
     cos, label = cos[keep], label[keep]
     given = cos.argmax(1)
@@ -186,6 +261,36 @@ def rows(scores, last, groups):
     return "\n".join(out) + "\n"
 
 
+def per_class(matrix):
+    n, given = matrix.sum(1), matrix.sum(0)
+    per = ["%s\t%d\t%s\t%d" % (NAMES[k], n[k], "%.6f" % (matrix[k, k] / n[k]) if n[k] else "nan", given[k]) for k in range(K)]
+    return "\n".join(["class\timages\tright\tgiven"] + per) + "\n"
+
+
+def token_tables(d):
+    image, text, owner, prompt, label = [], [], [], [None] * (K * P), []
+    for kind, _, f in dcstream.read(open(os.path.join(d, "tokens.dcs"), "rb")):
+        if kind == "features":
+            owner.extend(f["caption_image"] + len(image))
+            image.extend(f["filip_image"])
+            label.extend(f["label"])
+            text.extend(f["filip_text"][a:b] for a, b in zip(f["filip_off"], f["filip_off"][1:]))
+    for kind, _, f in dcstream.read(open(os.path.join(d, "token-prompts.dcs"), "rb")):
+        if kind == "features":
+            for line, a, b in zip(f["line"], f["filip_off"], f["filip_off"][1:]):
+                prompt[line - 1] = f["filip_text"][a:b]
+    image, owner, label = np.array(image), np.array(owner), np.array(label)
+    two = [j for j in range(len(owner)) if (owner[:j] == owner[j]).sum() < 2]
+    have = len(set(owner))
+    zero, matrix = zeroshot(image, prompt, label)
+    return {
+        "tokens-recall.tsv": rows(recall(image, text, owner), "images", have),
+        "tokens-recall-captions-2.tsv": rows(recall(image, [text[j] for j in two], owner[two]), "images", have),
+        "tokens-recall-folds-5.tsv": rows(folded(image, text, owner, 5), "images", have),
+        "tokens-zeroshot.tsv": rows(zero, "n", 0) + "\n" + per_class(matrix),
+    }
+
+
 def tables(d):
     def column(file, key):
         return np.concatenate([f[key] for kind, _, f in dcstream.read(open(os.path.join(d, file), "rb")) if kind == "features"])
@@ -199,13 +304,11 @@ def tables(d):
     two = np.array([(owner[:j] == owner[j]).sum() < 2 for j in range(len(owner))])
     have = len(set(owner))
     zero, matrix = zeroshot(image, column("prompts.dcs", "text_features.0"), label)
-    n, given = matrix.sum(1), matrix.sum(0)
-    per = ["%s\t%d\t%s\t%d" % (NAMES[k], n[k], "%.6f" % (matrix[k, k] / n[k]) if n[k] else "nan", given[k]) for k in range(K)]
-    return {
+    return token_tables(d) | {
         "recall.tsv": rows(recall(image, text, owner), "images", have),
         "recall-captions-2.tsv": rows(recall(image, text[two], owner[two]), "images", have),
         "recall-folds-5.tsv": rows(folded(image, text, owner, 5), "images", have),
-        "zeroshot.tsv": rows(zero, "n", 0) + "\n" + "\n".join(["class\timages\tright\tgiven"] + per) + "\n",
+        "zeroshot.tsv": rows(zero, "n", 0) + "\n" + per_class(matrix),
         "confusion.tsv": "\n".join(["\t".join(["class"] + NAMES)] +
                                    ["\t".join([NAMES[k]] + ["%d" % x for x in matrix[k]]) for k in range(K)]) + "\n",
         "names.txt": "\n".join(NAMES) + "\n",
@@ -213,17 +316,19 @@ def tables(d):
 
 
 def make(d):
-    seed = 1
-    while not clear(*[x.astype("<f4") if x.dtype == float else x for x in data(seed)]):
-        seed += 1
     os.makedirs(d, exist_ok=True)
-    for name, frames in zip(("features.dcs", "prompts.dcs"), streams(*data(seed))):
-        with open(os.path.join(d, name), "wb") as f:
-            for frame in frames:
-                dcstream.write(f, *frame)
+    for draw, apart, frames_of, names in ((data, clear, streams, ("features.dcs", "prompts.dcs")),
+                                          (token_data, token_clear, token_streams, ("tokens.dcs", "token-prompts.dcs"))):
+        seed = 1
+        while not apart(*map(f4, draw(seed))):
+            seed += 1
+        print("%s: seed %d" % (names[0], seed), file=sys.stderr)
+        for name, frames in zip(names, frames_of(*draw(seed))):
+            with open(os.path.join(d, name), "wb") as f:
+                for frame in frames:
+                    dcstream.write(f, *frame)
     for name, text in tables(d).items():
         open(os.path.join(d, name), "w").write(text)
-    print("seed %d" % seed, file=sys.stderr)
 
 
 def check(d):
