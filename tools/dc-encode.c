@@ -47,7 +47,8 @@ static const struct dc_opt table[] = {
 
 /* What travels unchanged from a batch to its features. */
 static const char *const carried[] = { "id", "slot", "epoch", "key", "label" };
-enum { N_CARRIED = sizeof carried / sizeof *carried, BY_VALUE_FRAME = 1 << 29, HELD_MAX = 64 << 20 };
+enum { N_CARRIED = sizeof carried / sizeof *carried, BY_VALUE_FRAME = 1 << 29, FEATURES_FRAME = 64 << 20,
+	HELD_MAX = 64 << 20 };
 
 static void
 key_of(char *s, size_t n, const char *name, int view)
@@ -857,7 +858,7 @@ static int
 send_features(struct train *t)
 {
 	struct dc_frame *last = &t->now.part[t->now.n - 1];
-	int N = t->enc->N, rows = (int)(BY_VALUE_FRAME / row_bytes(&t->c)), parts = N ? (N + rows - 1) / rows : 1, r = DC_FRAME;
+	int N = t->enc->N, rows = (int)(FEATURES_FRAME / row_bytes(&t->c)), parts = N ? (N + rows - 1) / rows : 1, r = DC_FRAME;
 
 	for (int i = 0, from = 0; i < parts && r == DC_FRAME; i++, from += rows) {
 		put_feature_rows(t, from, N - from < rows ? N - from : rows);

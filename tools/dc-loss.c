@@ -36,12 +36,14 @@ static const struct dc_opt options[] = {
 	    "nns waits for so many rows in the queue (default: 4 batches, at least 1024)"),
 	DC_OPT_DOUBLE("logit-scale-min", 0, &o.lo, -100, 100, "X", "smallest logit_scale (the log)"),
 	DC_OPT_DOUBLE("logit-scale-max", 0, &o.hi, -100, 100, "X", "largest logit_scale (the log)"),
-	DC_OPT_INT("rows", 0, &o.rows, 1, 1 << 28, "N", "samples in one dfeatures frame (default: as many as fit 512 MiB)"),
+	DC_OPT_INT("rows", 0, &o.rows, 1, 1 << 28, "N", "samples in one dfeatures frame (default: as many as fit 64 MiB)"),
 	DC_OPT_FLAG("list", 'l', &o.list, "print the methods, their terms and weights, and exit"),
 	DC_OPTS_STALL(&stall),
 	DC_OPT_VERBOSE(&o.verbose),
 	DC_OPT_END
 };
+
+enum { FRAME_BYTES = 64 << 20 }; /* of an answer: as much memory again as the largest frame has */
 
 /* A batch's rows: in a frame that has them all, else gathered in `own`, which grows and is used again. */
 struct matrix { dc_real *p, *own; size_t cap; int64_t rows, cols; };
@@ -201,6 +203,7 @@ on_state(void *arg, struct dc_frame *f, struct dc_out *out)
 	choose_inputs(s);
 	if (s->c.weight[DC_TERM_NNS] > 0)
 		DC_TRY(take_queue(s, f));
+	dc_frame_empty(f);
 	return DC_FRAME;
 }
 
@@ -469,7 +472,7 @@ rows_per_frame(const struct loss *s)
 		bytes += s->wanted[k] ? s->in[k].rows * s->in[k].cols * (int64_t)sizeof(dc_real) : 0;
 	bytes += s->wanted[FT] ? s->in[FT].rows * s->in[FT].cols * (int64_t)sizeof(dc_real) : 0;
 	bytes = (bytes + 2 * N * s->q.D * (int64_t)sizeof(dc_real)) / N + 1;
-	return o.rows ? o.rows : bytes < 1 << 29 ? (1 << 29) / bytes : 1;
+	return o.rows ? o.rows : bytes < FRAME_BYTES ? FRAME_BYTES / bytes : 1;
 }
 
 static int
@@ -559,6 +562,8 @@ on_features(void *arg, struct dc_frame *f, struct dc_out *out)
 	if (s->in[I1].rows < 2)
 		return write_skip(s, out);
 	DC_TRY(check_whole(s, f));
+	if (!s->alone)
+		dc_frame_empty(f);
 	queue_of_our_own(s);
 	in.N = (int)s->in[I1].rows;
 	in.D = (int)s->in[I1].cols;

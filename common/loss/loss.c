@@ -8,7 +8,7 @@
 #include "loss/term.h"
 #include "loss/unit.h"
 
-enum { TILE_ROWS = 512, TILE_COLS = 1024 };
+enum { TILE_ROWS = 512, TILE_COLS = 1024, KEEP_BYTES = 32 << 20 };
 
 struct dc_loss_work *
 dc_loss_work_new(int tile_rows, int tile_cols)
@@ -22,12 +22,20 @@ dc_loss_work_new(int tile_rows, int tile_cols)
 }
 
 static void
-free_room(struct dc_loss_work *w)
+free_gradients(struct dc_loss_work *w)
 {
 	for (int i = 0; i < 4; i++) {
 		free(w->d_unit[i]);
-		free(w->norm[i]);
+		w->d_unit[i] = NULL;
 	}
+}
+
+static void
+free_room(struct dc_loss_work *w)
+{
+	free_gradients(w);
+	for (int i = 0; i < 4; i++)
+		free(w->norm[i]);
 	free(w->enqueue);
 	free(w->index);
 }
@@ -68,19 +76,25 @@ dc_loss_ints(struct dc_loss_work *w, int use, size_t n)
 }
 
 static void
-room(struct dc_loss_work *w, size_t N, size_t D)
+grow(struct dc_loss_work *w, size_t N, size_t D)
 {
 	if (N <= w->cap_n && N * D <= w->cap_nd)
 		return;
 	free_room(w);
 	w->cap_n = N > w->cap_n ? N : w->cap_n;
 	w->cap_nd = N * D > w->cap_nd ? N * D : w->cap_nd;
-	for (int i = 0; i < 4; i++) {   /* memory of views that are not there is never touched */
-		w->d_unit[i] = dc_xaligned(w->cap_nd, sizeof(double));
+	for (int i = 0; i < 4; i++)
 		w->norm[i] = dc_xaligned(w->cap_n, sizeof(double));
-	}
 	w->enqueue = dc_xaligned(w->cap_nd, 2 * sizeof(dc_real));
 	w->index = dc_xaligned(w->cap_n, sizeof *w->index);
+}
+
+static void
+room(struct dc_loss_work *w, size_t N, size_t D)
+{
+	grow(w, N, D);
+	for (int i = 0; i < 4 && !w->d_unit[i]; i++)   /* memory of views that are not there is never touched */
+		w->d_unit[i] = dc_xaligned(w->cap_nd, sizeof(double));
 }
 
 double
@@ -230,5 +244,7 @@ dc_loss_compute(const struct dc_config *c, const struct dc_loss_in *in, struct d
 	for (int i = 0; m->terms[i]; i++)
 		compute_term(&s, m->terms[i]);
 	finish(&s);
+	if (w->cap_nd * sizeof(double) > KEEP_BYTES)   /* the answer has to be written yet: that much room less is taken */
+		free_gradients(w);
 	return 0;
 }

@@ -44,7 +44,7 @@ struct dc_loss_work {
 	struct dc_late_work late;
 	double *room[DC_ROOMS]; size_t cap_room[DC_ROOMS];
 	int32_t *ints[DC_INTS]; size_t cap_ints[DC_INTS];
-	double *d_unit[4];                  /* [N,D] gradients by the unit rows: image views, then text views */
+	double *d_unit[4];                  /* [N,D] gradients by the unit rows: image views, then text views; NULL after a large batch */
 	double *norm[4];                    /* [N] 1 / norm of those rows */
 	dc_real *enqueue;                   /* [2N,D] */
 	int64_t *index;                     /* [N] neighbours */

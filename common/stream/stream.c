@@ -63,6 +63,17 @@ dc_frame_free(struct dc_frame *f)
 }
 
 void
+dc_frame_empty(struct dc_frame *f)
+{
+	if (f->parsed)
+		msgpack_zone_destroy(&f->zone);
+	f->parsed = 0;
+	free(f->body);
+	f->body = NULL;
+	f->bytes = f->cap = 0;
+}
+
+void
 dc_frame_move(struct dc_frame *f, struct dc_frame *from)
 {
 	dc_frame_free(f);

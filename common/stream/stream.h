@@ -91,6 +91,8 @@ int dc_frame_read(struct dc_in *in, struct dc_frame *f) DC_MUST_USE;
 /* Whether the buffer already holds bytes of a next frame (poll() cannot see those). */
 int dc_in_buffered(const struct dc_in *in);
 void dc_frame_free(struct dc_frame *f);
+/* Give a large body's memory back before the next frame is read; what the frame had is gone, its name in messages stays. */
+void dc_frame_empty(struct dc_frame *f);
 /* f takes over all of `from`, which becomes empty. */
 void dc_frame_move(struct dc_frame *f, struct dc_frame *from);
 
