@@ -27,6 +27,7 @@ vocab           |           |FILE    BPE vocabulary [trained on the captions]
 merges          |8000       |N       merges of a vocabulary that is trained
 seed            |0          |N       seed of everything that is drawn
 threads         |           |N       threads of dc-encode [all processors]
+keep-activations|           |MB      dc-encode keeps so much for the backward pass, computes the rest again [half of what is free]
 profile         |           |FILE    write there where the time of a step went (man dc-encode)
 data-threads    |1          |N       threads of dc-decode and of dc-augment
 save-every      |500        |N       steps between checkpoints (one is always written at the end)
@@ -65,7 +66,7 @@ spike           |           |K       warn of a loss K standard deviations above 
 replay          |           |NAME    the batch that was refused again, from RUN/NAME: its frames into RUN/replay
 stall           |           |SECONDS a tool that has waited so long for another says so; 0: never [600]
 '
-flags='exif keep-encoded strict by-value stall-exit accept-numerics override'
+flags='exif keep-encoded strict recompute by-value stall-exit accept-numerics override'
 
 usage() {
 	echo "usage: $me --data SHARDS --run DIR [options]"
@@ -79,6 +80,7 @@ usage() {
 	  --exif           turn images upright, as their EXIF orientation says
 	  --keep-encoded   pass encoded images to dc-augment, which decodes them
 	  --strict         a damaged shard fails the run
+	  --recompute      keep only what goes into a transformer's blocks: less memory, more time, the same bytes
 	  --by-value       parameters and gradients inside the frames, not in shared memory
 	  --stall-exit     and then fails
 	  --accept-numerics  continue although OpenBLAS, its core or the thread count changed
@@ -186,7 +188,7 @@ if [ -f "$run/run.json" ]; then
 		esac
 		if [ -z "${given[$name]-}" ]; then
 			opt[$name]=$old
-		elif [[ $name == val* ]]; then
+		elif [[ $name == val* || $name == keep-activations || $name == recompute ]]; then
 			: # the training does not depend on it
 		elif [ "${opt[$name]}" != "$old" ] && [ -z "$begun" ]; then
 			stale=1 # there is no model yet, so the new options hold
@@ -352,8 +354,8 @@ compose() { # compose POSITION: the six commands of the ring
 	esac
 	tokenize=(dc-tokenize --vocab "$vocab" --context "$context" --mlm "$mlm" --as "${opt[as]}" --seed "${opt[seed]}" ${common[@]+"${common[@]}"})
 	args=(dc-encode --loop "$tag" --threads "$threads")
-	pass profile
-	flag by-value
+	pass profile keep-activations
+	flag recompute by-value
 	encode=("${args[@]}" ${common[@]+"${common[@]}"})
 	loss=(dc-loss ${common[@]+"${common[@]}"})
 	args=(dc-step --run "$run" --loop "$tag" --steps "$total" --warmup "$warmup")

@@ -324,7 +324,7 @@ check_block(const char *name, const struct dc_pack *pack, int quick)
 	dc_real *y, *dx;
 	char label[96];
 
-	c.t = (struct dc_blocks){ 1, 6, 2, 10, quick, &b, NULL };
+	c.t = (struct dc_blocks){ 1, 6, 2, 10, quick, &b, NULL, 0 };
 	c.x = random_reals((size_t)pack->R * 6, 23, 2);
 	for (int i = 0; i < 12; i++)
 		par[i] = (struct dc_par){ random_reals(size[i], 24 + i, 2), dc_xcalloc(size[i], sizeof(dc_real)) };

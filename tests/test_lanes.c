@@ -95,7 +95,7 @@ check_lanes(const char *name, const struct dc_pack *pack)
 	const size_t nx = PASSES * (size_t)pack->R * W, ny = PASSES * (size_t)pack->wanted * W, ng = LAYERS * layer_reals();
 	dc_real *x = random_reals(nx, 1, 1), *w = random_reals(ng, 2, 1), *g[3], *y[3], *dx[3];
 	struct dc_block block[LAYERS];
-	const struct dc_blocks t = { LAYERS, W, HEADS, F, 1, block, NULL };
+	const struct dc_blocks t = { LAYERS, W, HEADS, F, 1, block, NULL, 0 };
 	const int lanes[3] = { 1, 3, 3 };
 
 	for (int i = 0; i < 3; i++) {

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "base/opts.h"
 #include "base/progress.h"
 #include "nn/blas.h"
@@ -23,9 +24,9 @@ int openblas_get_parallel(void); /* 2: the OpenMP build */
 
 static struct {
 	const char *loop, *model, *only, *freeze, *profile;
-	int64_t threads, read_ahead;
-	int hidden, tokens, by_value, verbose;
-} o = { .read_ahead = -1 };
+	int64_t threads, read_ahead, keep;
+	int hidden, tokens, by_value, recompute, verbose;
+} o = { .read_ahead = -1, .keep = -1 };
 
 static struct dc_stall stall = DC_STALL_DEFAULT;
 
@@ -37,6 +38,8 @@ static const struct dc_opt table[] = {
 	DC_OPT_FLAG("tokens", 0, &o.tokens, "encode only: also FILIP's tokens, which dc-recall and dc-zeroshot compare"),
 	DC_OPT_STR("freeze", 0, &o.freeze, "LIST", "conv1, image, text, bn or none; must be what the run's config says"),
 	DC_OPT_INT("read-ahead", 0, &o.read_ahead, 0, 1 << 20, "MB", "read this much of the next batch while waiting [one batch]"),
+	DC_OPT_INT("keep-activations", 0, &o.keep, 0, 1 << 30, "MB", "keep so much for the backward pass, compute the rest again [half of what is free]"),
+	DC_OPT_FLAG("recompute", 0, &o.recompute, "keep only what goes into a transformer's blocks, compute again what is in them"),
 	DC_OPT_FLAG("by-value", 0, &o.by_value, "put gradients into the frames, not into the shared file"),
 	DC_OPT_STR("profile", 0, &o.profile, "FILE", "write there at the end where a training step's time went"),
 	DC_OPT_INT("threads", 'j', &o.threads, 0, 4096, "N", "threads of the matrix products [all processors]"),
@@ -332,6 +335,7 @@ struct train {
 	struct dc_param *param; struct tensor *t; int n_t;
 	struct dc_st parameters, gradients; /* the shared files */
 	int by_value;
+	uint8_t **pixels; int n_pixels, pixels_cap; /* of this batch, what frames do not have in one piece */
 	int zeroed;                    /* the gradients are zero: dc-step says so */
 	uint64_t step;                 /* the optimizer's */
 	double wait;                   /* seconds waited for neighbours in this step */
@@ -616,6 +620,15 @@ values_in(const struct dc_frame *f)
 	return 0;
 }
 
+/* What has been taken so far, by the other tools too, is not free any more. A limit changes no result. */
+static void
+limit_activations(struct train *t)
+{
+	const size_t there = o.keep < 0 ? dc_memory_available() : 0;
+
+	dc_enc_keep(t->enc, o.keep >= 0 ? (size_t)o.keep << 20 : there < SIZE_MAX ? there / 2 : SIZE_MAX, o.recompute);
+}
+
 static int
 build(struct train *t)
 {
@@ -639,6 +652,7 @@ build(struct train *t)
 	if (!t->enc)
 		return DC_FAIL;
 	dc_enc_watch(t->enc, &t->laps);
+	limit_activations(t);
 	return DC_FRAME;
 }
 
@@ -658,11 +672,30 @@ start(struct train *t)
 
 /* --- one step --- */
 
-/* The images of rows [row, row + n) of a view, out of the frames that have them. */
+/* Room for pixels that stay until the next batch. */
+static uint8_t *
+pixel_room(struct train *t, size_t bytes)
+{
+	if (t->n_pixels == t->pixels_cap) {
+		t->pixels_cap = t->pixels_cap ? 2 * t->pixels_cap : 16;
+		t->pixels = dc_xrealloc(t->pixels, (size_t)t->pixels_cap, sizeof *t->pixels);
+	}
+	return t->pixels[t->n_pixels++] = dc_xmalloc(bytes);
+}
+
+static void
+free_pixels(struct train *t)
+{
+	while (t->n_pixels)
+		free(t->pixels[--t->n_pixels]);
+}
+
+/* The images of rows [row, row + n) of a view: where they are in one frame, there; else gathered out of several. */
 static int
-gather_images(struct train *t, uint8_t *to, int view, int row, int n)
+gather_images(struct train *t, const uint8_t **rgb, int view, int row, int n)
 {
 	const size_t S = (size_t)t->c.vision.image_size, bytes = S * S * 3;
+	uint8_t *to = NULL;
 	struct dc_tensor x;
 	int at = 0;
 
@@ -673,6 +706,12 @@ gather_images(struct train *t, uint8_t *to, int view, int row, int n)
 		rows = (int)x.shape[0];
 		from = row > at ? row - at : 0;
 		end = row + n < at + rows ? row + n - at : rows;
+		if (from < end && end - from == n) {
+			*rgb = (const uint8_t *)x.data + (size_t)from * bytes;
+			return 0;
+		}
+		if (from < end && !to)
+			*rgb = to = pixel_room(t, (size_t)n * bytes);
 		if (from < end)
 			memcpy(to + (size_t)(at + from - row) * bytes, (const uint8_t *)x.data + (size_t)from * bytes, (size_t)(end - from) * bytes);
 		at += rows;
@@ -684,22 +723,20 @@ gather_images(struct train *t, uint8_t *to, int view, int row, int n)
 static int
 forward_images(struct train *t, int N)
 {
-	const size_t S = (size_t)t->c.vision.image_size;
-	uint8_t *rgb = dc_xmalloc((size_t)t->c.part * S * S * 3);
-	int r = DC_FRAME;
+	const uint8_t *rgb = NULL;
+	int r;
 
-	for (int row = 0; row < N && r == DC_FRAME; row += t->c.part) {
+	for (int row = 0; row < N; row += t->c.part) {
 		const int n = N - row < t->c.part ? N - row : t->c.part;
 
-		for (int v = 0; v < t->c.image_views && r == DC_FRAME; v++) {
-			if ((r = gather_images(t, rgb, v, row, n)) < 0)
-				break;
+		for (int v = 0; v < t->c.image_views; v++) {
+			DC_TRY(gather_images(t, &rgb, v, row, n));
 			dc_enc_image(t->enc, v, row, n, rgb);
-			r = look_round(t);
+			if ((r = look_round(t)) != DC_FRAME)
+				return r;
 		}
 	}
-	free(rgb);
-	return r;
+	return DC_FRAME;
 }
 
 static int
@@ -760,6 +797,7 @@ forward(struct train *t)
 	for (int i = 0; i < t->n_t && !t->zeroed; i++)
 		if (t->t[i].g)
 			memset(t->t[i].g, 0, t->t[i].p.n * sizeof *t->t[i].g);
+	free_pixels(t);
 	dc_enc_begin(t->enc, N, 1);
 	if (t->c.part && (r = forward_images(t, N)) != DC_FRAME)
 		return r;
@@ -1130,6 +1168,8 @@ say_work(const struct train *t)
 {
 	double busy = t->last - t->first - waited(t);
 
+	if (o.verbose && t->enc && t->enc->again)
+		fprintf(stderr, "%s: %d of the last batch's %d parts computed twice\n", dc_progname, t->enc->again, t->enc->parts);
 	if (o.verbose && t->steps > 1)
 		fprintf(stderr, "%s: %.4g GFLOP of useful work a step, %.4g GFLOP/s\n", dc_progname,
 		    t->laps.flop * 1e-9 / ((double)t->steps - 1), t->laps.flop * 1e-9 / busy);
@@ -1195,6 +1235,8 @@ free_train(struct train *t)
 		dc_st_close(&t->gradients);
 	free(t->t);
 	free(t->param);
+	free_pixels(t);
+	free(t->pixels);
 	for (int i = 0; i < t->n_held; i++)
 		dc_frame_free(&t->held[i]);
 	free(t->held);
@@ -1245,8 +1287,8 @@ main(int argc, char **argv)
 		dc_die_usage("%s: takes no operand; batches come on stdin", argv[first]);
 	if (!o.loop == !o.model)
 		dc_die_usage("give --loop to train in a ring or --model to encode");
-	if (o.model && (o.freeze || o.by_value || o.profile || o.read_ahead >= 0))
-		dc_die_usage("--freeze, --by-value, --profile and --read-ahead belong to --loop");
+	if (o.model && (o.freeze || o.by_value || o.profile || o.read_ahead >= 0 || o.keep >= 0 || o.recompute))
+		dc_die_usage("--freeze, --by-value, --profile, --read-ahead, --keep-activations and --recompute belong to --loop");
 	if (o.loop && (o.only || o.hidden || o.tokens))
 		dc_die_usage("--only, --hidden and --tokens belong to --model");
 	if (o.hidden && o.tokens)

@@ -437,8 +437,11 @@ estimate(const struct dc_config *c)
 	printf("parameters %.3g million, %.3g million of them in heads\n", weights / 4e6, heads / 4e6);
 	printf("memory: %.0f MB shared (parameters, gradients), dc-step %.0f MB (moments, queue), dc-loss %.0f MB (queue),\n",
 	    (weights + trained) / mb, (2 * trained + queue) / mb, queue / mb);
-	printf("        dc-encode about %.0f MB (activations of %lld pairs, captions of %d tokens)\n",
-	    (double)dc_enc_bytes(c, (int)o.batch, tokens) / mb, (long long)o.batch, tokens);
+	printf("        dc-encode about %.0f MB (activations of %lld pairs, captions of %d tokens; with --recompute %.0f MB;\n",
+	    (double)dc_enc_bytes(c, (int)o.batch, tokens, 0) / mb, (long long)o.batch, tokens,
+	    (double)dc_enc_bytes(c, (int)o.batch, tokens, 1) / mb);
+	printf("        with --keep-activations 0 it is %.0f MB, with both %.0f MB, for batches of any size)\n",
+	    (double)dc_enc_bytes(c, 0, tokens, 0) / mb, (double)dc_enc_bytes(c, 0, tokens, 1) / mb);
 	printf("disk: %.0f MB a checkpoint (with --ema %.0f MB)\n", (weights + 2 * trained + queue) / mb,
 	    (2 * weights + 2 * trained + queue) / mb);
 }

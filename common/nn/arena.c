@@ -74,6 +74,16 @@ dc_arena_release(struct dc_arena *a, struct dc_arena_mark mark)
 	a->used = mark.used;
 }
 
+size_t
+dc_arena_laid(const struct dc_arena *a)
+{
+	size_t bytes = a->used;
+
+	for (int i = 0; i < a->at; i++)
+		bytes += a->chunk[i].size;
+	return bytes;
+}
+
 void
 dc_arena_reset(struct dc_arena *a)
 {

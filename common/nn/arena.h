@@ -22,6 +22,8 @@ struct dc_arena_mark { int at; size_t used; };
 void *dc_arena_alloc(struct dc_arena *a, size_t n, size_t size);
 struct dc_arena_mark dc_arena_mark(const struct dc_arena *a);
 void dc_arena_release(struct dc_arena *a, struct dc_arena_mark mark);
+/* Bytes below the top. */
+size_t dc_arena_laid(const struct dc_arena *a);
 /* Release everything, and put the memory of several chunks into one: what one step needed, the next has in one piece. */
 void dc_arena_reset(struct dc_arena *a);
 void dc_arena_free(struct dc_arena *a);

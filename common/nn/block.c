@@ -77,19 +77,27 @@ attention_forward(struct dc_block_kept *k, const struct dc_pack *p, int some, co
 	dc_lap(t->laps, DC_LAP_GEMM);
 }
 
-/* x2 = x1 + c_proj(gelu(c_fc(ln_2 x1))) */
+/* h = c_fc(ln_2 x1) */
 static void
-mlp_forward(dc_real *x2, struct dc_block_kept *k, int Rq, const struct dc_block *b, const struct dc_blocks *t, dc_real *y,
+mlp_in(struct dc_block_kept *k, int Rq, const struct dc_block *b, const struct dc_blocks *t, dc_real *y)
+{
+	const int W = t->W, F = t->F;
+
+	dc_ln_forward(y, k->mean_2, k->rstd_2, k->x1, b->ln_2_w.w, b->ln_2_b.w, Rq, W);
+	dc_lap(t->laps, DC_LAP_NORM);
+	dc_linear_forward(k->h, F, y, W, b->fc_w.w, b->fc_b.w, NULL, Rq, W, F);
+	dc_lap(t->laps, DC_LAP_GEMM);
+}
+
+/* x2 = x1 + c_proj(gelu(h)) */
+static void
+mlp_out(dc_real *x2, const struct dc_block_kept *k, int Rq, const struct dc_block *b, const struct dc_blocks *t,
 	struct dc_arena *arena)
 {
 	const int W = t->W, F = t->F;
 	struct dc_arena_mark mark = dc_arena_mark(arena);
 	dc_real *g = dc_arena_reals(arena, (size_t)Rq * F);
 
-	dc_ln_forward(y, k->mean_2, k->rstd_2, k->x1, b->ln_2_w.w, b->ln_2_b.w, Rq, W);
-	dc_lap(t->laps, DC_LAP_NORM);
-	dc_linear_forward(k->h, F, y, W, b->fc_w.w, b->fc_b.w, NULL, Rq, W, F);
-	dc_lap(t->laps, DC_LAP_GEMM);
 	dc_gelu_forward(g, k->h, (size_t)Rq * F, t->quick);
 	dc_lap(t->laps, DC_LAP_ACTIVATION);
 	dc_linear_forward(x2, W, g, F, b->proj_w.w, b->proj_b.w, k->x1, Rq, F, W);
@@ -97,10 +105,11 @@ mlp_forward(dc_real *x2, struct dc_block_kept *k, int Rq, const struct dc_block 
 	dc_arena_release(arena, mark);
 }
 
-/* y is scratch [R,W]: the normalised rows are computed once more in the backward pass, not kept */
+/* As far as the backward pass goes back: all but x2. y is scratch [R,W]: the normalised rows are computed once more in the
+ * backward pass, not kept */
 static void
-block_forward(dc_real *x2, struct dc_block_kept *k, const dc_real *x, const struct dc_pack *p, int some,
-	const struct dc_block *b, const struct dc_blocks *t, dc_real *y, struct dc_arena *arena)
+block_in(struct dc_block_kept *k, const dc_real *x, const struct dc_pack *p, int some, const struct dc_block *b,
+	const struct dc_blocks *t, dc_real *y, struct dc_arena *arena)
 {
 	const size_t R = p->R, Rq = queries(p, some), W = t->W;
 
@@ -113,7 +122,13 @@ block_forward(dc_real *x2, struct dc_block_kept *k, const dc_real *x, const stru
 	k->rstd_2 = dc_arena_reals(arena, Rq);
 	k->h = dc_arena_reals(arena, Rq * t->F);
 	attention_forward(k, p, some, b, t, y, arena);
-	mlp_forward(x2, k, (int)Rq, b, t, y, arena);
+	mlp_in(k, (int)Rq, b, t, y);
+}
+
+static int
+is_lean(const struct dc_pack *p, const struct dc_blocks *t, int l)
+{
+	return t->lean && !(l == t->layers - 1 && p->want);
 }
 
 void
@@ -124,16 +139,19 @@ dc_blocks_forward(dc_real *y, struct dc_block_kept *kept, const dc_real *x, cons
 	const int last = t->layers - 1;
 	struct dc_arena_mark all = dc_arena_mark(arena);
 	dc_real *turn[2], *scratch = dc_arena_reals(arena, RW);
-	struct dc_block_kept k;
+	struct dc_block_kept k = { 0 };
 
 	turn[0] = kept ? NULL : dc_arena_reals(arena, RW);
 	turn[1] = kept ? NULL : dc_arena_reals(arena, RW);
 	for (int l = 0; l <= last; l++) {
 		dc_real *out = l == last ? y : kept ? dc_arena_reals(arena, RW) : turn[l & 1];
 		struct dc_arena_mark mark = dc_arena_mark(arena);
+		const int some = l == last && pack->want;
+		struct dc_block_kept *here = kept ? kept + l : &k;
 
-		block_forward(out, kept ? kept + l : &k, x, pack, l == last && pack->want, t->block + l, t, scratch, arena);
-		if (!kept)
+		block_in(here, x, pack, some, t->block + l, t, scratch, arena);
+		mlp_out(out, here, queries(pack, some), t->block + l, t, arena);
+		if (!kept || is_lean(pack, t, l))
 			dc_arena_release(arena, mark);
 		x = out;
 	}
@@ -248,14 +266,22 @@ dc_blocks_backward(dc_real *dx, dc_real *dy, const struct dc_block_kept *kept, c
 
 	for (int l = t->layers - 1; l >= 0; l--) {
 		const int last = l == t->layers - 1, some = last && pack->want;
+		struct dc_arena_mark mark = dc_arena_mark(arena);
+		const struct dc_block_kept *k = kept + l;
+		struct dc_block_kept again = { 0 };
 
-		mlp_backward(last ? dy : dx, kept + l, queries(pack, some), t->block + l, t, arena);
+		if (is_lean(pack, t, l)) {
+			block_in(&again, k->x, pack, some, t->block + l, t, dc_arena_reals(arena, RW), arena);
+			k = &again;
+		}
+		mlp_backward(last ? dy : dx, k, queries(pack, some), t->block + l, t, arena);
 		if (some) {
 			memset(dx, 0, RW * sizeof(*dx));
 			dc_rows_scatter_add(dx, dy, pack->want, pack->wanted, t->W);
 		} else if (last) {
 			memcpy(dx, dy, RW * sizeof(*dx));
 		}
-		attention_backward(dx, last ? dy : dx, kept + l, pack, some, t->block + l, t, arena);
+		attention_backward(dx, last ? dy : dx, k, pack, some, t->block + l, t, arena);
+		dc_arena_release(arena, mark);
 	}
 }

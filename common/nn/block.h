@@ -27,6 +27,7 @@ struct dc_blocks {
 	int layers, W, heads, F, quick;    /* F: width of the MLP; quick: QuickGELU */
 	struct dc_block *block;            /* [layers] */
 	struct dc_laps *laps;              /* or NULL */
+	int lean;                          /* keep each block's input alone, and compute the rest again in the backward pass */
 };
 
 /* The rows of one pass. */
@@ -37,7 +38,8 @@ struct dc_pack {
 	const int32_t *want_off, *want;    /* [n+1] and row numbers [wanted], by sequence; NULL: every row, wanted = R */
 };
 
-/* What one block keeps for its backward pass. Rq: rows with a query, R but in the last block. */
+/* What one block keeps for its backward pass; all but x is gone meanwhile where it is lean (the last block never is, where
+ * only some rows are wanted: it is small). Rq: rows with a query, R but in the last block. */
 struct dc_block_kept {
 	const dc_real *x;                  /* [R,W] */
 	dc_real *mean_1, *rstd_1;          /* [R] */
@@ -50,7 +52,7 @@ struct dc_block_kept {
 };
 
 /* y [wanted,W] is overwritten with the last block's output for x [R,W]. With kept [layers] everything the backward pass
- * needs is laid on the arena, where x and the pack's arrays must stay too; with kept NULL nothing is left there. */
+ * needs, or can compute again, is laid on the arena, where x and the pack's arrays must stay too; with kept NULL nothing is left there. */
 void dc_blocks_forward(dc_real *y, struct dc_block_kept *kept, const dc_real *x, const struct dc_pack *pack,
 	const struct dc_blocks *t, struct dc_arena *arena);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,11 +24,16 @@ struct words {
 };
 
 /* One tower's pass over one part, kept for its backward pass. Parts lie on the arena in the order of their forward
- * passes and are taken off in reverse. */
+ * passes and are taken off in reverse. Where there is no room for more, what a part laid down is dropped at once, and its
+ * forward pass is made again right before its backward pass, from the caller's pixels or tokens. */
 struct part {
 	enum kind kind;
 	int view, row, n;
+	const uint8_t *rgb;                /* of an image part */
+	const int32_t *token, *target;     /* of a text part; targets for MLM alone */
 	struct dc_arena_mark mark;         /* where the part begins */
+	size_t below;                      /* bytes that lay there before it, the lanes' too */
+	int dropped;
 	struct dc_vit_kept vit;
 	struct dc_resnet_kept resnet;
 	struct dc_text_kept text;
@@ -67,6 +73,7 @@ struct dc_enc_private {
 	struct dc_arena arena;
 	struct part *part; int n_parts, parts_cap;
 	int train, keep, image_trains, text_trains;
+	size_t limit, largest;       /* bytes of activations that may lie there; of the largest part so far */
 	int N_cap;
 };
 
@@ -140,7 +147,7 @@ find_image(struct dc_vit *t, const struct dc_config *c, struct finder *f)
 	f->trains = 0;
 	*t = (struct dc_vit){ .S = v->image_size, .P = v->patch_size, .W = v->width, .D = c->embed_dim };
 	t->G = (t->S / t->P) * (t->S / t->P);
-	t->blocks = (struct dc_blocks){ v->layers, v->width, v->heads, v->mlp, c->quick_gelu, NULL, NULL };
+	t->blocks = (struct dc_blocks){ v->layers, v->width, v->heads, v->mlp, c->quick_gelu, NULL, NULL, 0 };
 	dc_patch_init(&t->patch, t->S, t->P, t->W, c->mean, c->std);
 	t->conv1 = need(f, W * 3 * P * P, "visual.", "conv1.weight");
 	t->cls = need(f, W, "visual.", "class_embedding");
@@ -228,7 +235,7 @@ find_text(struct dc_text_tower *t, const struct dc_config *c, struct finder *f)
 
 	f->trains = 0;
 	*t = (struct dc_text_tower){ .T = x->context_length, .V = x->vocab_size, .W = x->width, .D = c->embed_dim };
-	t->blocks = (struct dc_blocks){ x->layers, x->width, x->heads, x->mlp, c->quick_gelu, NULL, NULL };
+	t->blocks = (struct dc_blocks){ x->layers, x->width, x->heads, x->mlp, c->quick_gelu, NULL, NULL, 0 };
 	t->token = need(f, (size_t)t->V * W, "", "token_embedding.weight");
 	t->pos = need(f, (size_t)t->T * W, "", "positional_embedding");
 	t->ln_final_w = need(f, W, "", "ln_final.weight");
@@ -351,6 +358,7 @@ dc_enc_new(const struct dc_config *c, const struct dc_weight *weights, int n_wei
 	e->c = *c;
 	e->T = c->text.context_length;
 	e->p->train = train;
+	e->p->limit = SIZE_MAX;
 	e->p->image_trains = dc_config_resnet(c) ? find_resnet(&e->p->resnet, c, &f, train) : find_image(&e->p->vit, c, &f);
 	add_statistics(e, e->p->resnet.stats, e->p->resnet.n_stats);
 	e->p->text_trains = find_text(&e->p->text, c, &f);
@@ -366,6 +374,14 @@ void
 dc_enc_watch(struct dc_enc *e, struct dc_laps *laps)
 {
 	e->p->vit.blocks.laps = e->p->text.blocks.laps = e->p->resnet.laps = laps;
+}
+
+void
+dc_enc_keep(struct dc_enc *e, size_t bytes, int lean)
+{
+	e->p->limit = bytes;
+	e->p->largest = 0;
+	e->p->vit.blocks.lean = e->p->text.blocks.lean = lean;
 }
 
 void
@@ -492,6 +508,8 @@ dc_enc_begin(struct dc_enc *e, int N, int keep)
 	room_for(e, N);
 	e->N = N;
 	e->M = 0;
+	e->parts = e->again = 0;
+	e->kept = 0;
 	p->keep = keep && p->train;
 	p->n_parts = 0;
 	p->fused.on = 0;
@@ -514,8 +532,57 @@ dc_enc_begin(struct dc_enc *e, int N, int keep)
 		e->bn[i]->views = 0;
 }
 
+/* --- what is kept --- */
+
+static size_t
+laid(const struct dc_enc_private *p)
+{
+	return dc_arena_laid(&p->arena) + dc_lanes_laid(&p->image_lanes) + dc_lanes_laid(&p->text_lanes);
+}
+
+static struct part
+part_of(struct dc_enc *e, enum kind kind, int view, int row, int n)
+{
+	return (struct part){ .kind = kind, .view = view, .row = row, .n = n, .mark = dc_arena_mark(&e->p->arena),
+		.below = laid(e->p) };
+}
+
+/* Everything on top of the arenas that this part laid there. */
+static void
+drop(struct dc_enc_private *p, struct part *k)
+{
+	if (k->kind != IMAGE)
+		dc_lanes_drop(&k->text.blocks, &p->text_lanes);
+	else if (!p->resnet.n_blocks)
+		dc_lanes_drop(&k->vit.blocks, &p->image_lanes);
+	dc_arena_release(&p->arena, k->mark);
+	k->dropped = 1;
+}
+
+/* There must be room for one part more, the one that is made again. */
+static int
+too_much(struct dc_enc_private *p, const struct part *k)
+{
+	const size_t all = laid(p), mine = all - k->below;
+
+	p->largest = mine > p->largest ? mine : p->largest;
+	return p->limit < p->largest || all > p->limit - p->largest;
+}
+
+/* After a forward pass: does what it laid down stay? */
+static void
+settle(struct dc_enc *e, struct part *k)
+{
+	e->parts++;
+	if (too_much(e->p, k)) {
+		drop(e->p, k);
+		e->again++;
+	}
+	e->kept = laid(e->p);
+}
+
 static struct part *
-new_part(struct dc_enc *e, enum kind kind, int view, int row, int n)
+new_part(struct dc_enc *e, const struct part *part)
 {
 	struct dc_enc_private *p = e->p;
 
@@ -523,8 +590,7 @@ new_part(struct dc_enc *e, enum kind kind, int view, int row, int n)
 		p->parts_cap = p->parts_cap ? 2 * p->parts_cap : 16;
 		p->part = dc_xrealloc(p->part, (size_t)p->parts_cap, sizeof(*p->part));
 	}
-	memset(p->part + p->n_parts, 0, sizeof(*p->part));
-	p->part[p->n_parts] = (struct part){ .kind = kind, .view = view, .row = row, .n = n, .mark = dc_arena_mark(&p->arena) };
+	p->part[p->n_parts] = *part;
 	return p->part + p->n_parts++;
 }
 
@@ -538,32 +604,44 @@ project_image_tokens(struct dc_enc *e, int row, int n, const dc_real *tokens)
 		t->image_b.w, NULL, n * t->G, t->W, t->F);
 }
 
+static void
+image_forward(struct dc_enc *e, struct part *k, int keep)
+{
+	struct dc_enc_private *p = e->p;
+	const int tokens = p->filip.F && k->view == 0;
+	struct dc_vit_out out = { NULL, NULL, NULL };
+
+	if (tokens)
+		out.tokens = k->tokens = dc_arena_reals(&p->arena, (size_t)k->n * (size_t)p->filip.G * (size_t)p->filip.W);
+	if (for_simclr(e, k->view))
+		out.pooled = p->pooled[k->view] + (size_t)k->row * (size_t)dc_config_image_width(&e->c);
+	else
+		out.features = e->image_features[k->view] + (size_t)k->row * e->c.embed_dim;
+	if (p->resnet.n_blocks)
+		dc_resnet_forward(&out, keep ? &k->resnet : NULL, &p->resnet, k->rgb, k->n, &p->arena);
+	else
+		dc_vit_forward(&out, keep ? &k->vit : NULL, &p->vit, k->rgb, k->n, &p->arena);
+	if (tokens)
+		project_image_tokens(e, k->row, k->n, k->tokens);
+}
+
 void
 dc_enc_image(struct dc_enc *e, int view, int row, int n, const uint8_t *rgb)
 {
 	struct dc_enc_private *p = e->p;
-	const int tokens = p->filip.F && view == 0, keep = p->keep && (p->image_trains || tokens);
-	struct part here = { .mark = dc_arena_mark(&p->arena) }, *k = &here;
-	struct dc_vit_out out = { NULL, NULL, NULL };
+	const int keep = p->keep && (p->image_trains || (p->filip.F && view == 0));
+	struct part here = part_of(e, IMAGE, view, row, n), *k = &here;
 
 	if (n <= 0)
 		return;
+	here.rgb = rgb;
 	dc_laps_start(p->vit.blocks.laps);
 	if (keep)
-		k = new_part(e, IMAGE, view, row, n);
-	if (tokens)
-		out.tokens = k->tokens = dc_arena_reals(&p->arena, (size_t)n * (size_t)p->filip.G * (size_t)p->filip.W);
-	if (for_simclr(e, view))
-		out.pooled = p->pooled[view] + (size_t)row * (size_t)dc_config_image_width(&e->c);
+		k = new_part(e, &here);
+	image_forward(e, k, keep);
+	if (keep)
+		settle(e, k);
 	else
-		out.features = e->image_features[view] + (size_t)row * e->c.embed_dim;
-	if (p->resnet.n_blocks)
-		dc_resnet_forward(&out, keep ? &k->resnet : NULL, &p->resnet, rgb, n, &p->arena);
-	else
-		dc_vit_forward(&out, keep ? &k->vit : NULL, &p->vit, rgb, n, &p->arena);
-	if (tokens)
-		project_image_tokens(e, row, n, k->tokens);
-	if (!keep)
 		dc_arena_release(&p->arena, here.mark);
 }
 
@@ -684,40 +762,63 @@ words_backward(struct dc_enc *e, const struct words *w, const dc_real *y, dc_rea
 	dc_rows_scatter_add(dy, dx, w->row, w->n, W);
 }
 
+/* Of view 0 every hidden state may be wanted: the captions are then the masked ones, or FILIP compares words. */
+static int
+is_masked(const struct dc_enc *e, int view)
+{
+	return dc_config_masked_text(&e->c) && view == 0;
+}
+
+static void
+text_forward(struct dc_enc *e, struct part *k, struct dc_captions *c, int keep)
+{
+	struct dc_enc_private *p = e->p;
+	const int words = p->filip.F && k->view == 0, all = words || is_masked(e, k->view);
+	dc_real *y;
+
+	if (!all)
+		want_ends(c, &p->arena);
+	dc_text_forward(&k->text, &p->text, c, keep, &p->arena);
+	y = k->text.y;
+	if (words)
+		project_words(e, &k->words, c, y, k->row);
+	if (all) {
+		y = dc_arena_reals(&p->arena, (size_t)k->n * (size_t)p->text.W);
+		dc_rows_gather(y, k->text.y, c->end, k->n, p->text.W);
+	}
+	dc_text_pool_forward(e->text_features[k->view] + (size_t)k->row * e->c.embed_dim, &k->pool, &p->text, y, k->n, &p->arena);
+}
+
+static int
+pack_text(struct dc_captions *c, struct dc_enc *e, const struct part *k)
+{
+	DC_TRY(dc_captions_pack(c, &e->p->text, k->token, is_masked(e, k->view), k->row, k->n, &e->p->arena));
+	c->pack.causal = 1;
+	return 0;
+}
+
 int
 dc_enc_text(struct dc_enc *e, int view, int row, int n, const int32_t *token)
 {
 	struct dc_enc_private *p = e->p;
-	struct part here = { .mark = dc_arena_mark(&p->arena) }, *k = &here;
-	const int masked = dc_config_masked_text(&e->c) && view == 0, words = p->filip.F && view == 0;
+	struct part here = part_of(e, TEXT, view, row, n), *k = &here;
 	struct dc_captions c;
-	dc_real *y;
 	int keep;
 
 	if (n <= 0)
 		return 0;
+	here.token = token;
 	dc_laps_start(p->text.blocks.laps);
-	DC_TRY(dc_captions_pack(&c, &p->text, token, masked, row, n, &p->arena));
-	c.pack.causal = 1;
-	keep = p->keep && (p->text_trains || (p->text.mask.g && c.masks) || words);
-	if (keep) {
-		k = new_part(e, TEXT, view, row, n);
-		k->mark = here.mark;
-	}
-	if (!masked && !words)
-		want_ends(&c, &p->arena);
-	dc_text_forward(&k->text, &p->text, &c, keep, &p->arena);
-	y = k->text.y;
-	if (words)
-		project_words(e, &k->words, &c, y, row);
-	if (masked && has(&e->c, DC_TERM_MLM))
+	DC_TRY(pack_text(&c, e, k));
+	keep = p->keep && (p->text_trains || (p->text.mask.g && c.masks) || (p->filip.F && view == 0));
+	if (keep)
+		k = new_part(e, &here);
+	text_forward(e, k, &c, keep);
+	if (is_masked(e, view) && has(&e->c, DC_TERM_MLM))
 		fuse(p, &k->text, row, keep ? p->n_parts - 1 : -1);
-	if (masked || words) {
-		y = dc_arena_reals(&p->arena, (size_t)n * (size_t)p->text.W);
-		dc_rows_gather(y, k->text.y, c.end, n, p->text.W);
-	}
-	dc_text_pool_forward(e->text_features[view] + (size_t)row * e->c.embed_dim, &k->pool, &p->text, y, n, &p->arena);
-	if (!keep)
+	if (keep)
+		settle(e, k);
+	else
 		dc_arena_release(&p->arena, here.mark);
 	return 0;
 }
@@ -816,11 +917,23 @@ mlm_fused(struct dc_enc *e, int row, int n, const int32_t *target)
 	return 0;
 }
 
+static int
+pack_mlm(struct dc_captions *c, struct dc_enc *e, const struct part *k)
+{
+	struct dc_enc_private *p = e->p;
+
+	DC_TRY(dc_captions_pack(c, &p->text, k->token, 0, k->row, k->n, &p->arena));
+	if (want_masked(&c->pack, c->pack.off, k->row, k->n, k->target, e->T, p->text.V, &p->arena) == 0)
+		return 0;
+	dc_arena_release(&p->arena, k->mark);
+	return -1;
+}
+
 int
 dc_enc_mlm(struct dc_enc *e, int row, int n, const int32_t *token, const int32_t *target)
 {
 	struct dc_enc_private *p = e->p;
-	struct part here = { .mark = dc_arena_mark(&p->arena) }, *k = &here;
+	struct part here = part_of(e, MLM, 0, row, n), *k = &here;
 	struct dc_captions c;
 	int keep;
 
@@ -830,23 +943,21 @@ dc_enc_mlm(struct dc_enc *e, int row, int n, const int32_t *token, const int32_t
 	dc_laps_start(p->text.blocks.laps);
 	if (e->c.released)
 		return mlm_fused(e, row, n, target);
-	DC_TRY(dc_captions_pack(&c, &p->text, token, 0, row, n, &p->arena));
-	if (want_masked(&c.pack, c.pack.off, row, n, target, e->T, p->text.V, &p->arena) < 0) {
-		dc_arena_release(&p->arena, here.mark);
-		return -1;
-	}
+	here.token = token;
+	here.target = target;
+	DC_TRY(pack_mlm(&c, e, k));
 	keep = p->keep && c.pack.wanted && (p->text_trains || (p->text.mask.g && c.masks));
-	if (keep) {
-		k = new_part(e, MLM, 0, row, n);
-		k->mark = here.mark;
-		k->m0 = e->M;
-		k->m = c.pack.wanted;
-	}
+	here.m0 = e->M;
+	here.m = c.pack.wanted;
+	if (keep)
+		k = new_part(e, &here);
 	if (c.pack.wanted) {
 		dc_text_forward(&k->text, &p->text, &c, keep, &p->arena);
 		mlm_add(e, &c.pack, target, k->text.y, 1);
 	}
-	if (!keep)
+	if (keep)
+		settle(e, k);
+	else
 		dc_arena_release(&p->arena, here.mark);
 	return 0;
 }
@@ -989,6 +1100,32 @@ text_backward(struct dc_enc *e, const struct part *k)
 	dc_text_backward(&k->text, &p->text, dy, &p->arena);
 }
 
+/* The forward pass of a part that was dropped, as it was: what it gives lands where it is already, and what it counted, the
+ * work and a ResNet's statistics, is not counted again. */
+static void
+forward_again(struct dc_enc *e, struct part *k)
+{
+	struct dc_enc_private *p = e->p;
+	struct dc_laps *laps = p->vit.blocks.laps;
+	const double flop = laps ? laps->flop : 0;
+	struct dc_captions c;
+	int r = 0;
+
+	k->mark = dc_arena_mark(&p->arena);
+	if (k->kind == IMAGE)
+		image_forward(e, k, 1);
+	else if (k->kind == TEXT && (r = pack_text(&c, e, k)) == 0)
+		text_forward(e, k, &c, 1);
+	else if (k->kind == MLM && (r = pack_mlm(&c, e, k)) == 0)
+		dc_text_forward(&k->text, &p->text, &c, 1, &p->arena);
+	assert(r == 0);   /* it went well before */
+	(void)r;
+	for (int i = 0; k->kind == IMAGE && i < p->resnet.n_stats; i++)
+		p->resnet.stats[i].views -= p->resnet.stats[i].views > 0;
+	if (laps)
+		laps->flop = flop;
+}
+
 int
 dc_enc_backward_next(struct dc_enc *e)
 {
@@ -999,6 +1136,8 @@ dc_enc_backward_next(struct dc_enc *e)
 		return 0;
 	k = p->part + p->n_parts - 1;
 	dc_laps_start(p->vit.blocks.laps);
+	if (k->dropped)
+		forward_again(e, k);
 	if (k->kind == IMAGE)
 		image_backward(e, k);
 	else if (k->kind == TEXT)
@@ -1018,11 +1157,18 @@ dc_enc_backward_next(struct dc_enc *e)
 
 /* Reals kept by a pass over n sequences of L rows each. */
 static double
-kept_by(double n, double L, int layers, int W, int F, int heads)
+kept_by(double n, double L, int layers, int W, int F, int heads, int lean)
 {
 	double all = n * L * (6.0 * W + F) + n * L * L * heads, last = n * L * 3.0 * W + n * (3.0 * W + F + L * heads);
 
-	return (layers - 1) * all + last + 2 * n * L * W;
+	return (layers - 1) * (lean ? n * L * W : all) + last + 3 * n * L * W;
+}
+
+/* On top, for the part that goes back: a block's scratch, with what is in it where that is computed again. */
+static double
+scratch_of(double n, double L, int W, int F, int heads, int lean)
+{
+	return n * L * (2.0 * F + 6.0 * W) + (lean ? n * L * (6.0 * W + F) + n * L * L * heads : 0);
 }
 
 static double
@@ -1038,24 +1184,24 @@ kept_by_resnet(const struct dc_config *c, double *scratch)
 }
 
 size_t
-dc_enc_bytes(const struct dc_config *c, int N, double tokens)
+dc_enc_bytes(const struct dc_config *c, int N, double tokens, int lean)
 {
 	const struct dc_vision *v = &c->vision;
 	const struct dc_text *t = &c->text;
 	const int grid = dc_config_resnet(c) ? 0 : v->image_size / v->patch_size;
-	const int most = c->part ? c->part : 64;
-	const double G = (double)grid * grid, part = N < most ? N : most;
-	const int image = c->image_views > 0 ? c->image_views : 1, text = c->caption_views > 0 ? c->caption_views : 1;
+	const double most = c->part ? c->part : 64, part = N && N < most ? N : most;
+	const double L = 1 + (double)grid * grid, n = N ? N : part;
+	const int image = N && c->image_views > 0 ? c->image_views : 1, text = c->caption_views > 0 ? c->caption_views : 1;
 	const int mlm = has(c, DC_TERM_MLM) && !c->released;
-	double scratch = 0, reals = image * (grid ? kept_by(N, 1 + G, v->layers, v->width, v->mlp, v->heads) :
-		N * kept_by_resnet(c, &scratch)) + (text + mlm) * kept_by(N, tokens, t->layers, t->width, t->mlp, t->heads);
+	double scratch = 0, reals = image * (grid ? kept_by(n, L, v->layers, v->width, v->mlp, v->heads, lean) :
+		n * kept_by_resnet(c, &scratch));
 
-	if (has(c, DC_TERM_SIMCLR))
-		reals += 2.0 * N * (4.0 * c->simclr_hidden + 2 * dc_config_image_width(c));
+	if (N)
+		reals += (text + mlm) * kept_by(n, tokens, t->layers, t->width, t->mlp, t->heads, lean);
+	if (N && has(c, DC_TERM_SIMCLR))
+		reals += 2.0 * n * (4.0 * c->simclr_hidden + 2 * dc_config_image_width(c));
 	if (has(c, DC_TERM_FILIP))
-		reals += N * (G * (2.0 * c->filip_width + v->width) + tokens * (2.0 * c->filip_width + t->width));
-	/* on top, for one part: a block's scratch in the backward pass, or the patches */
-	reals += grid ? part * (1 + G) * (2.0 * v->mlp + 6.0 * v->width) + 1024.0 * 3 * v->patch_size * v->patch_size :
-		part * scratch;
+		reals += n * (L * (2.0 * c->filip_width + v->width) + tokens * (2.0 * c->filip_width + t->width));
+	reals += grid ? scratch_of(part, L, v->width, v->mlp, v->heads, lean) : part * scratch;
 	return (size_t)(reals * sizeof(dc_real));
 }

@@ -49,6 +49,8 @@ struct dc_enc {
 	dc_real *d_image_features[DC_VIEWS_MAX], *d_text_features[DC_VIEWS_MAX], *d_simsiam_p[DC_VIEWS_MAX];
 	dc_real *d_simclr_z[DC_VIEWS_MAX], *d_filip_image, *d_filip_text;
 	dc_real *d_mlm_nll;                                                        /* [M] */
+	int parts, again;                          /* of towers in this batch; those whose activations were dropped (dc_enc_keep) */
+	size_t kept;                               /* bytes of activations that lay there after its forward passes */
 	struct dc_bn_stats **bn; int n_bn;                                         /* of the heads and of a ResNet */
 	struct dc_enc_private *p;
 };
@@ -59,6 +61,12 @@ struct dc_enc {
  * NULL after dc_err_set. */
 struct dc_enc *dc_enc_new(const struct dc_config *c, const struct dc_weight *weights, int n_weights, int train);
 void dc_enc_free(struct dc_enc *e);
+/* From now on at most so many bytes of activations lie in memory between a forward pass and its backward pass, those of one
+ * part, which is the least, included. What does not fit is dropped, and its forward pass is made again before its backward
+ * pass, with the same bytes as the first time: rgb, token and target must then stay as they are until all is done. lean: of
+ * a transformer's blocks only the inputs are kept at all, and the rest is computed again, block by block. Without this call
+ * everything is kept. */
+void dc_enc_keep(struct dc_enc *e, size_t bytes, int lean);
 /* From now on add time and work to *laps (NULL: to nothing). */
 void dc_enc_watch(struct dc_enc *e, struct dc_laps *laps);
 
@@ -75,7 +83,9 @@ void dc_enc_backward_heads(struct dc_enc *e);
 /* Back-propagate the next part of a tower. 1 while there is more, 0 when done. */
 int dc_enc_backward_next(struct dc_enc *e);
 
-/* Bytes of activations kept for a batch of N with mean caption length `tokens`: for train.sh -n. */
-size_t dc_enc_bytes(const struct dc_config *c, int N, double tokens);
+/* About how many bytes of activations there are where everything is kept for a batch of N with mean caption length `tokens`,
+ * with or without what is in the blocks; what a part takes for the moment included. With N = 0: the least, where all that
+ * is kept is the part that goes back. */
+size_t dc_enc_bytes(const struct dc_config *c, int N, double tokens, int lean);
 
 #endif

@@ -84,6 +84,16 @@ dc_lanes_reset(struct dc_lanes *l)
 	}
 }
 
+size_t
+dc_lanes_laid(const struct dc_lanes *l)
+{
+	size_t bytes = 0;
+
+	for (int i = 0; i < l->n; i++)
+		bytes += dc_arena_laid(&l->lane[i].arena);
+	return bytes;
+}
+
 static void
 add(dc_real *restrict to, const dc_real *restrict from, size_t n)
 {
@@ -176,6 +186,7 @@ with_laps(const struct dc_lane *lane, const struct dc_blocks *t, int first)
 	struct dc_blocks b = lane->blocks;
 
 	b.laps = first ? t->laps : NULL;   /* one lane stands for all: they do the same */
+	b.lean = t->lean;
 	return b;
 }
 
@@ -219,6 +230,13 @@ dc_lanes_forward(dc_real *y, struct dc_lanes_kept *kept, const dc_real *x, const
 	dc_lap(t->laps, DC_LAP_OTHER);
 	if (!kept)
 		dc_arena_release(arena, mark);
+}
+
+void
+dc_lanes_drop(const struct dc_lanes_kept *kept, struct dc_lanes *l)
+{
+	for (int i = 0; i < l->n; i++)
+		dc_arena_release(&l->lane[i].arena, kept->mark[i]);
 }
 
 static void

@@ -27,6 +27,8 @@ void dc_lanes_init(struct dc_lanes *l, const struct dc_blocks *t, int threads);
 void dc_lanes_free(struct dc_lanes *l);
 /* What lies on the arenas is gone, and what was added since the last collect. */
 void dc_lanes_reset(struct dc_lanes *l);
+/* Bytes that lie on the lanes' arenas. */
+size_t dc_lanes_laid(const struct dc_lanes *l);
 /* After the last backward pass of a step: gradients += those of the lanes. */
 void dc_lanes_collect(struct dc_lanes *l, const struct dc_blocks *t);
 
@@ -41,6 +43,8 @@ struct dc_lanes_kept {
 /* As dc_blocks_forward() and dc_blocks_backward(). Passes that were kept go back in reverse order. */
 void dc_lanes_forward(dc_real *y, struct dc_lanes_kept *kept, const dc_real *x, const struct dc_pack *pack,
 	const struct dc_blocks *t, struct dc_lanes *l, struct dc_arena *arena);
+/* Forget what the newest pass kept on the lanes' arenas. */
+void dc_lanes_drop(const struct dc_lanes_kept *kept, struct dc_lanes *l);
 void dc_lanes_backward(dc_real *dx, dc_real *dy, const struct dc_lanes_kept *kept, const struct dc_pack *pack,
 	const struct dc_blocks *t, struct dc_lanes *l, struct dc_arena *arena);
 
