@@ -26,8 +26,11 @@ COMPILE  = $(CC) $(CPPFLAGS) $(PKGCFLAGS) $(STD) $(WARN) $(CFLAGS) -fopenmp -MMD
 # one short line a file; V=1 shows the commands, -s nothing
 quiet    = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,printf '%-3s %s\n' $(1) $(2);))
 
-LIBSRC   = $(sort $(wildcard common/*/*.c))
-TOOLS    = $(sort $(patsubst tools/%.c,%,$(wildcard tools/dc-*.c)))
+# only dc-mpi links OpenMPI; where that is not installed, all the rest is built
+MPILIBS  := $(shell pkg-config --libs ompi-c 2>/dev/null)
+MPISRC   = $(sort $(wildcard common/mpi/*.c))
+LIBSRC   = $(filter-out $(MPISRC),$(sort $(wildcard common/*/*.c)))
+TOOLS    = $(filter-out $(if $(MPILIBS),,dc-mpi),$(sort $(patsubst tools/%.c,%,$(wildcard tools/dc-*.c))))
 UNIT     = $(sort $(patsubst tests/%.c,%,$(wildcard tests/test_*.c)))
 # the numeric rooms once more with dc_real = double: gradients against central differences
 UNIT64   = $(sort $(patsubst tests/%.c,%,$(wildcard tests/test64_*.c)))
@@ -53,6 +56,10 @@ $(LIB64): $(LIBSRC:%.c=$(B)/f64/%.o)
 
 $(B)/dc-%: $(B)/tools/dc-%.o $(LIB)
 	$(call quiet,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/dc-mpi: $(MPISRC:%.c=$(B)/%.o)
+$(B)/dc-mpi: LDLIBS += $(MPILIBS)
+$(MPISRC:%.c=$(B)/%.o): COMPILE += $(subst -I,-isystem ,$(shell pkg-config --cflags-only-I ompi-c 2>/dev/null))
 
 $(B)/test_%: $(B)/tests/test_%.o $(LIB)
 	$(call quiet,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -174,7 +181,7 @@ lint: deps   ## man pages, shell, and C by two compilers and cppcheck
 	cppcheck -q --error-exitcode=1 --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem \
 	    --suppress=internalAstError -Icommon -I. -D_GNU_SOURCE -DDC_VERSION='"x"' -DDC_CFLAGS='"x"' -DDC_PREFIX='"x"' -j$(JOBS) common tools
 	! grep -nE '[[:blank:]]+$$' $(LIBSRC) tools/*.c tests/*.[ch] tests/fuzz/*.[ch] tests/*.t tests/parity/* pipelines/*.sh man/* Makefile
-lint-objects: $(LIBSRC:%.c=$(B)/%.o) $(TOOLS:%=$(B)/tools/%.o)
+lint-objects: $(LIBSRC:%.c=$(B)/%.o) $(TOOLS:%=$(B)/tools/%.o) $(if $(MPILIBS),$(MPISRC:%.c=$(B)/%.o))
 
 # Below PREFIX/share/dc is what pipelines/ is here; dcstream.py, the stream in Python, lies with the examples that import it.
 install: all   ## install tools, man pages, pipelines and examples below PREFIX [/usr/local]

@@ -9,6 +9,13 @@ here=$(cd "$here" && pwd)
 PATH=${DC_BIN:-$here/../build:$here/../../bin}:$PATH
 me=train.sh
 
+# --- one of several ranks? mpirun says so, or srun (in a batch script without srun there is but one process) ---
+rank=${OMPI_COMM_WORLD_RANK-${SLURM_STEP_NUM_TASKS:+$SLURM_PROCID}} ranks=${OMPI_COMM_WORLD_SIZE-${SLURM_STEP_NUM_TASKS-1}}
+on_host=${OMPI_COMM_WORLD_LOCAL_SIZE-${SLURM_STEP_TASKS_PER_NODE-1}} on_host=${on_host%%[!0-9]*}
+rank=${rank:-0}
+job="job=${PMIX_NAMESPACE-},${OMPI_MCA_orte_hnp_uri-},${SLURM_JOB_ID-}.${SLURM_STEP_ID-}"
+[ "$ranks" = 1 ] || me="train.sh: rank $rank ($(uname -n))"
+
 # --- options: name, default, what it is.  An empty default: the tool's own, or worked out below. ---
 options='
 data            |           |SHARDS  tar shards, brace ranges allowed; - is standard input (several: repeat)
@@ -93,7 +100,10 @@ usage() {
 	END
 }
 die() { echo "$me: $*" >&2; exit 1; }
-die_usage() { echo "$me: $*" >&2; echo "Try '$me --help'." >&2; exit 2; }
+die_usage() { # every rank has the same options: one says what is wrong with them
+	[ "$rank" -gt 0 ] || { echo "$me: $*" >&2; echo "Try '${me%%:*} --help'." >&2; }
+	exit 2
+}
 
 declare -A opt given
 names=()
@@ -168,11 +178,31 @@ run=${opt[run]}
 [ -n "$run" ] || die_usage "--run DIR is needed"
 command -v dc-step >/dev/null || die "dc-step is not built (make) and not on PATH"
 
+# --- several ranks: the first one makes the run, and the others take all options, the length and the position from it ---
+home=$run count='' ready=
+if [ "$rank" -gt 0 ]; then
+	[ -z "$dry${opt[replay]}" ] || exit 0
+	home=$run/rank-$rank quiet=1
+	until { read -r state of && read -r told && [ "$of" = "$job" ]; } 2>/dev/null <"$run/.ranks"; do
+		sleep 0.1
+		: "$run"/* # a network file system looks again
+	done
+	[ "$state" = ready ] || exit 1
+	read -r position count <<<"$told"
+	for name in "${!given[@]}"; do
+		case $name in run | override | accept-numerics | threads | data-threads | profile | stall*) ;; *) unset "given[$name]" ;; esac
+	done
+elif [ "$ranks" -gt 1 ]; then
+	[ -z "${opt[replay]}" ] || die_usage "--replay is work for one process"
+	[ -n "$dry" ] || rm -f "$run/.ranks"
+	[ -n "$dry" ] || trap '[ -n "$ready" ] || [ ! -d "$run" ] || printf "%s\n" "failed $job" "" >"$run/.ranks"' EXIT
+fi
+
 # --- run.json: one option a line; what was given before holds, and a change must be meant ---
 read_back() { # read_back TEXT: $text, without the backslashes of run.json
 	text=${1//'\\'/$'\x01'} text=${text//'\t'/$'\t'} text=${text//'\"'/'"'} text=${text//$'\x01'/'\'}
 }
-changes='' stale='' begun=
+changes='' stale='' begun='' were=$ranks
 [ ! -L "$run/latest" ] && [ ! -d "$run/step-00000000" ] || begun=1
 if [ -f "$run/run.json" ]; then
 	while read -r line; do
@@ -180,6 +210,7 @@ if [ -f "$run/run.json" ]; then
 		name=${BASH_REMATCH[1]}
 		read_back "${BASH_REMATCH[2]}"
 		old=$text
+		[ "$name" != ranks ] || were=$old
 		[ -n "${opt[$name]+is}" ] || continue
 		case $name in run | override | accept-numerics | threads | data-threads | profile | stall* | replay) continue ;; esac
 		case $name${given[steps]+ steps}${given[epochs]+ epochs} in 'steps epochs' | 'epochs steps') # one length replaces the other
@@ -271,12 +302,14 @@ data=(--caption "${opt[caption]:-txt}")
 from_stdin=
 for s in "${shards[@]}"; do [ "$s" != - ] || from_stdin=1; done
 if [ -n "$from_stdin" ]; then
+	[ "$ranks" = 1 ] || die_usage "--data -: each rank reads the shards, and standard input there is only one"
 	[ -n "${opt[steps]}" ] && [ -n "${opt[vocab]}${opt[init]}" ] || die_usage "--data - needs --steps and --vocab: it can be read only once"
 	count=0
-else
+elif [ -z "$count" ]; then
 	count=$("$reader" --count "${data[@]}" "${sources[@]}") || exit 1
 fi
 val=()
+[ "$rank" = 0 ] || opt[val]=
 if [ -n "${opt[val]}" ]; then
 	for name in val-names val-prompts; do
 		[ -z "${opt[$name]}" ] || [ -r "${opt[$name]}" ] || die "--$name ${opt[$name]}: no such file"
@@ -301,12 +334,18 @@ fi
 queue=${opt[queue]:-$((from_stdin || count / 2 > 65536 ? 65536 : count / 2 > 0 ? count / 2 : 1))}
 after=${opt[nns-after]:-$((4 * opt[batch] > 1024 ? 4 * opt[batch] : 1024))}
 warmup=${opt[warmup]:-$((total / 10 > 2500 ? 2500 : total / 10))}
-threads=${opt[threads]:-$(nproc)}
+processors=$(nproc)
+if [ "$ranks" -gt 1 ] && [ "$processors" = "$(nproc --all)" ]; then # not bound: the ranks of this host share it
+	processors=$((processors / on_host > 0 ? processors / on_host : 1))
+elif [ "$ranks" -gt 1 ] && [ -z "${opt[threads]}$quiet" ] && [ $((processors * on_host * 2)) -le "$(nproc --all)" ]; then
+	echo "$me: bound to $processors of $(nproc --all) processors; mpirun --bind-to none leaves all of them to $on_host ranks" >&2
+fi
+threads=${opt[threads]:-$processors}
 [[ $threads =~ ^[0-9]+$ ]] && [ "$threads" -ge 1 ] || die_usage "--threads $threads: must be a whole number of at least 1"
 export OMP_NUM_THREADS=$threads
 # as dc-encode, dc-loss and dc-step would set it for themselves, by starting once more
 [ -n "${OMP_WAIT_POLICY-}${GOMP_SPINCOUNT-}" ] || export OMP_WAIT_POLICY=passive
-tag=$run/loop
+tag=$home/loop
 
 args=(dc-init --arch "$arch" --method "${opt[method]}" --as "${opt[as]}" --seed "${opt[seed]}" --queue "$queue" --nns-after "$after")
 pass weights freeze logit-scale filip-top part
@@ -325,7 +364,8 @@ captions=(dc-decode --keep-encoded --captions all --tail short "${data[@]}" "${s
 learn=(dc-vocab)
 [ "${opt[merges]}" = 8000 ] || learn+=(--merges "${opt[merges]}") # unasked, it is silent where small data give fewer
 
-compose() { # compose POSITION: the six commands of the ring
+mpi=()
+compose() { # compose POSITION: the six commands of the ring, or seven
 	args=(${verbose[@]+"${verbose[@]}"})
 	pass stall
 	flag stall-exit
@@ -336,6 +376,7 @@ compose() { # compose POSITION: the six commands of the ring
 	pass shuffle captions rejects
 	[ "$reader" = dc-mix ] || pass tail
 	flag strict exif keep-encoded
+	[ "$ranks" = 1 ] || args+=(--rank "$rank" --world "$ranks")
 	decode=("${args[@]}" "${data[@]}" ${common[@]+"${common[@]}"} "${sources[@]}")
 	views=(--recipe "${opt[views]:-${opt[method]}}")
 	[ -n "${opt[views]}" ] || case ${opt[method]} in
@@ -356,12 +397,16 @@ compose() { # compose POSITION: the six commands of the ring
 	args=(dc-encode --loop "$tag" --threads "$threads")
 	pass profile keep-activations
 	flag recompute by-value
+	[ "$ranks" = 1 ] || args+=(--sync-bn)
 	encode=("${args[@]}" ${common[@]+"${common[@]}"})
+	[ "$ranks" = 1 ] || mpi=(dc-mpi --refs "$home/shm" --log "$run/ranks.tsv" ${common[@]+"${common[@]}"})
 	loss=(dc-loss ${common[@]+"${common[@]}"})
 	args=(dc-step --run "$run" --loop "$tag" --steps "$total" --warmup "$warmup")
 	pass lr lr-start weight-decay grad-clip ema save-every nan spike
 	[ -n "${opt[val]}" ] || pass keep keep-every # else val.sh does it: what waits for its row stays
 	flag by-value accept-numerics
+	[ "$ranks" = 1 ] || args+=(--hash --drop)
+	[ "$rank" = 0 ] || args+=(--replica "$home")
 	step=("${args[@]}" ${common[@]+"${common[@]}"})
 }
 
@@ -414,7 +459,8 @@ if [ -n "$dry" ]; then # a script that does the same: to be read, changed and ru
 		say "${init[@]}" --vocab "$vocab" --out "$run"; echo
 	fi
 	say mkfifo "$tag"; echo
-	printf '%s|\n' "$(say "${decode[@]}")" "  $(say "${augment[@]}")" "  $(say "${tokenize[@]}")" "  $(say "${encode[@]}")" "  $(say "${loss[@]}")"
+	printf '%s|\n' "$(say "${decode[@]}")" "  $(say "${augment[@]}")" "  $(say "${tokenize[@]}")" "  $(say "${encode[@]}")" \
+		${mpi[@]+"  $(say "${mpi[@]}")"} "  $(say "${loss[@]}")"
 	printf '%s\n' "  $(say "${step[@]}")"
 	say rm "$tag"; echo
 	[ -z "${opt[val]}" ] || { say "${val[@]:3}"; echo; }
@@ -434,11 +480,12 @@ write_json() {
 		printf '%s\n"%s": "%s"' "$sep" "$name" "$text"
 		sep=,
 	done
-	printf '\n}\n'
+	printf '%s\n"ranks": "%s"\n}\n' "$sep" "$ranks"
 }
-mkdir -p "$run" || die "cannot make $run"
+mkdir -p "$home" || die "cannot make $home"
 # the tools keep the lock too: it lasts as long as any of them
-exec 8>"$run/.ring" && flock -n 8 || die "another ring is running on $run"
+exec 8>"$home/.ring" && flock -n 8 || die "another ring is running on $home"
+if [ "$rank" = 0 ]; then # ---
 write_json >"$run/.run.json" && sync "$run/.run.json" && mv "$run/.run.json" "$run/run.json" || die "cannot write $run/run.json"
 # killed while it was made: the first checkpoint is there, and whole, but not yet the link to it
 [ -L "$run/latest" ] || [ ! -d "$run/step-00000000" ] || ln -s step-00000000 "$run/latest" || exit 1
@@ -450,9 +497,20 @@ if [ -z "$begun" ]; then
 	fi
 	"${init[@]}" --vocab "$vocab" --out "$run" || die "no model"
 fi
-vocab=$run/latest/bpe.txt.gz
 position=0
 [ -z "$begun" ] || position=$(dc-step --run "$run" --print position) || exit 1
+if [ "$ranks" -gt 1 ]; then
+	printf '%s\n' "ready $job" "$position $count" >"$run/.ranks.tmp" && mv "$run/.ranks.tmp" "$run/.ranks" || die "cannot write $run/.ranks"
+	ready=1
+fi
+fi # ---
+vocab=$run/latest/bpe.txt.gz
+if [ -n "$begun" ] && [ "$were" != "$ranks" ]; then # the sums are others, in their last bits
+	[ "$rank" -gt 0 ] || echo "$me: $run was trained by $were process$([ "$were" = 1 ] || echo es), and goes on with $ranks: the last bits differ" >&2
+	opt[accept-numerics]=1
+elif [ "$rank" -gt 0 ]; then
+	opt[accept-numerics]=1 # what is recorded is of rank 0
+fi
 tmp=$(mktemp -d) || exit 1
 
 # val.sh reads checkpoints and nothing else. Descriptor 7 tells it what to do, and hangs up when we are gone, even killed.
@@ -486,20 +544,20 @@ validated_wholly() {
 if [ "$position" -ge "$total" ]; then
 	validate
 	validated_wholly
-	echo "$me: $run is finished: $position of $total batches" >&2
+	[ "$rank" -gt 0 ] || echo "$me: $run is finished: $position of $total batches" >&2
 	exit 0
 fi
 compose "$position"
-[ "$position" = 0 ] || echo "$me: continuing at batch $position of $total" >&2
+[ "$position" = 0 ] || [ "$rank" -gt 0 ] || echo "$me: continuing at batch $position of $total" >&2
 
 tidy() { # the shared memory goes with the ring, whichever tool died
 	local shm
 	rm -rf "$tmp"
 	# only our files and then the directory, so that a wrong link cannot cost anyone data
-	[ ! -L "$run/shm" ] || {
-		shm=$(readlink "$run/shm")
+	[ ! -L "$home/shm" ] || {
+		shm=$(readlink "$home/shm")
 		case ${shm##*/} in dc-ring-*) rm -f "$shm/parameters.safetensors" "$shm/gradients.safetensors"; rmdir "$shm" 2>/dev/null ;; esac
-		rm -f "$run/shm"
+		rm -f "$home/shm"
 	}
 	rm -f "$tag"
 }
@@ -521,12 +579,17 @@ kill_hung() { # kill_hung SHELL
 # Only dc-step answers to signals: it gets what comes to us, besides what the terminal sends it.
 ring() {
 	local hung='' shell=$BASHPID
-	trap '' INT TERM HUP
+	trap '' INT TERM HUP USR1
 	exec 5>&- 7>&-
 	[ -z "${opt[stall-exit]}" ] || { kill_hung "$shell" 6<&- 8>&- >/dev/null & hung=$!; }
-	"${decode[@]}" | "${augment[@]}" | "${tokenize[@]}" | "${encode[@]}" | "${loss[@]}" |
-		bash -c 'echo $$ >"$1"; shift; exec "$@"' - "$tmp/pid" "${step[@]}" --lifeline 6
-	echo "${PIPESTATUS[*]}" >"$tmp/status"
+	last=(bash -c 'echo $$ >"$1"; shift; exec "$@"' - "$tmp/pid" "${step[@]}" --lifeline 6)
+	if [ "$ranks" = 1 ]; then
+		"${decode[@]}" | "${augment[@]}" | "${tokenize[@]}" | "${encode[@]}" | "${loss[@]}" | "${last[@]}"
+		echo "${PIPESTATUS[*]}" >"$tmp/status"
+	else
+		"${decode[@]}" | "${augment[@]}" | "${tokenize[@]}" | "${encode[@]}" | "${mpi[@]}" --lifeline 6 | "${loss[@]}" | "${last[@]}"
+		echo "${PIPESTATUS[*]}" >"$tmp/status"
+	fi
 	[ -z "$hung" ] || kill -KILL "$hung"
 	! read -r -t 0 -u 6 || tidy # the pipe hung up: nobody else will
 }
@@ -542,20 +605,22 @@ stop() { # dc-step may be starting still; a signal soon after another is the sam
 } 2>/dev/null
 validate
 stopping=
-trap 'stopping=1' INT TERM HUP
+trap 'stopping=1' INT TERM HUP USR1
 
 # a pipe whose writing end is ours alone: it hangs up when we are gone, even killed, and dc-step then stops the ring
 [ ! -e "$tag" ] && [ ! -L "$tag" ] || rm -f "$tag"
 mkfifo "$tmp/life" "$tag" && exec 5<>"$tmp/life" 6<"$tmp/life" || die "cannot make $tag"
 # rows on a terminal would run into the progress line; they are in log.tsv
+[ "$ranks" = 1 ] || set -m # mpirun kills a process group, and the ring has its own: it ends in order
 if [ -n "$quiet" ] || [ -t 1 ]; then ring <&0 >/dev/null & else ring <&0 & fi
-trap stop INT TERM HUP
+set +m
+trap stop INT TERM HUP USR1
 [ -z "$stopping" ] || stop
 while wait $!; [ ! -s "$tmp/status" ] && kill -0 $! 2>/dev/null; do :; done
 
 [ -s "$tmp/status" ] || { rm -rf "$tmp"; die "the ring's shell was killed; run again to continue from the last checkpoint"; }
 read -r -a status <"$tmp/status"
-ring_tools=("$reader" dc-augment dc-tokenize dc-encode dc-loss dc-step)
+ring_tools=("$reader" dc-augment dc-tokenize dc-encode ${mpi[@]+dc-mpi} dc-loss dc-step)
 tidy
 fault=() signal=()
 for i in "${!status[@]}"; do
@@ -572,6 +637,7 @@ if [ ${#fault[@]} -gt 0 ]; then
 	echo "$me: failed: $(printf '%s, ' "${fault[@]}" | sed 's/, $//'); run again to continue from the last checkpoint" >&2
 	exit 1
 fi
+[ "$rank" = 0 ] || [ "${status[${#status[@]} - 1]}" -ne 0 ] || exit 0 # what has become of the run, rank 0 says
 [ "${status[${#status[@]} - 1]}" -eq 0 ] || { validated stop; die "the ring ended early; run again to continue from the last checkpoint"; }
 position=$(dc-step --run "$run" --print position) || exit 1
 if [ "$position" -lt "$total" ]; then

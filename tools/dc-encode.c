@@ -25,7 +25,7 @@ int openblas_get_parallel(void); /* 2: the OpenMP build */
 static struct {
 	const char *loop, *model, *only, *freeze, *profile;
 	int64_t threads, read_ahead, keep;
-	int hidden, tokens, by_value, recompute, verbose;
+	int hidden, tokens, by_value, recompute, sync_bn, verbose;
 } o = { .read_ahead = -1, .keep = -1 };
 
 static struct dc_stall stall = DC_STALL_DEFAULT;
@@ -41,6 +41,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_INT("keep-activations", 0, &o.keep, 0, 1 << 30, "MB", "keep so much for the backward pass, compute the rest again [half of what is free]"),
 	DC_OPT_FLAG("recompute", 0, &o.recompute, "keep only what goes into a transformer's blocks, compute again what is in them"),
 	DC_OPT_FLAG("by-value", 0, &o.by_value, "put gradients into the frames, not into the shared file"),
+	DC_OPT_FLAG("sync-bn", 0, &o.sync_bn, "the batch norms of the heads take the batch of all ranks (dc-mpi adds up)"),
 	DC_OPT_STR("profile", 0, &o.profile, "FILE", "write there at the end where a training step's time went"),
 	DC_OPT_INT("threads", 'j', &o.threads, 0, 4096, "N", "threads of the matrix products [all processors]"),
 	DC_OPTS_STALL(&stall),
@@ -318,8 +319,9 @@ encode_only(void)
 /* --- training --- */
 
 /* Whom it waits for: the data tools, dc-loss (and dc-step, which hands its answer on), dc-step. */
-enum waits { FOR_DATA, FOR_LOSS, FOR_STEP, WAITS };
-static const char *const wait_names[WAITS] = { "waiting for batches", "waiting for dc-loss", "waiting for dc-step" };
+enum waits { FOR_DATA, FOR_LOSS, FOR_STEP, FOR_RANKS, WAITS };
+static const char *const wait_names[WAITS] = { "waiting for batches", "waiting for dc-loss", "waiting for dc-step",
+	"waiting for batch norms of other ranks" };
 
 struct tensor { struct dc_param p; float *w, *g; int in_gradients; };
 
@@ -338,6 +340,8 @@ struct train {
 	uint8_t **pixels; int n_pixels, pixels_cap; /* of this batch, what frames do not have in one piece */
 	int zeroed;                    /* the gradients are zero: dc-step says so */
 	uint64_t step;                 /* the optimizer's */
+	int64_t hash;                  /* of the parameters, as dc-step says: for the next features; 0: none */
+	struct dc_sync sync; int synced; /* with --sync-bn; what it came to, DC_FRAME or an end */
 	double wait;                   /* seconds waited for neighbours in this step */
 	int stopped;                   /* `stop` came on the loop */
 	int end_seen;                  /* `end` came on stdin, kept in f */
@@ -600,6 +604,9 @@ take_parameters(struct train *t)
 		return dc_frame_err(&t->lf, "names %d of the model's %d tensors", named, t->n_t);
 	t->step = t->lf.step;
 	t->zeroed = 0;
+	t->hash = 0;
+	if (dc_frame_get(&t->lf, "parameter_hash"))
+		DC_TRY(dc_frame_int(&t->lf, "parameter_hash", &t->hash));
 	if (!t->by_value && dc_frame_get(&t->lf, "zeroed"))
 		DC_TRY(dc_frame_bool(&t->lf, "zeroed", &t->zeroed));
 	return DC_FRAME;
@@ -629,6 +636,36 @@ limit_activations(struct train *t)
 	dc_enc_keep(t->enc, o.keep >= 0 ? (size_t)o.keep << 20 : there < SIZE_MAX ? there / 2 : SIZE_MAX, o.recompute);
 }
 
+/* Hand sums to dc-mpi and wait for those of all ranks, which come round the ring. */
+static int
+exchange_sums(struct train *t, double *x, size_t n)
+{
+	struct dc_tensor all;
+	int r;
+
+	dc_put_data(&t->body, "sums", DC_F64, 1, (int64_t[]){ (int64_t)n }, x);
+	r = dc_frame_write(&t->out, "reduce", t->step, &t->body);
+	while (r == DC_FRAME && (r = read_loop(t, FOR_RANKS)) == DC_FRAME && strcmp(t->lf.kind, "reduce"))
+		r = dc_frame_pass(&t->out, &t->lf);
+	if (r != DC_FRAME)
+		return r;
+	DC_TRY(dc_frame_tensor(&t->lf, "sums", DC_F64, 1, &all));
+	if (all.n != n || !all.data)
+		return dc_frame_err(&t->lf, "sums has %zu numbers, wanted %zu", all.n, n);
+	memcpy(x, all.data, all.bytes);
+	return DC_FRAME;
+}
+
+static int
+sum_over_ranks(void *arg, double *x, size_t n)
+{
+	struct train *t = arg;
+
+	if (t->synced == DC_FRAME)
+		t->synced = exchange_sums(t, x, n);
+	return t->synced == DC_FRAME ? 0 : -1;
+}
+
 static int
 build(struct train *t)
 {
@@ -653,6 +690,9 @@ build(struct train *t)
 		return DC_FAIL;
 	dc_enc_watch(t->enc, &t->laps);
 	limit_activations(t);
+	t->sync = (struct dc_sync){ sum_over_ranks, t };
+	if (o.sync_bn)
+		dc_enc_sync(t->enc, &t->sync);
 	return DC_FRAME;
 }
 
@@ -787,6 +827,13 @@ batch_rows(struct train *t, int *N)
 	return DC_FRAME;
 }
 
+/* A batch norm needs two rows; with those of other ranks this one may have none. */
+static int
+heads(const struct train *t)
+{
+	return t->enc->N >= 2 || o.sync_bn;
+}
+
 static int
 forward(struct train *t)
 {
@@ -804,9 +851,9 @@ forward(struct train *t)
 	for (int i = 0; i < t->now.n; i++, row += n)
 		if ((r = forward_part(t, &t->now.part[i], row, &n)) != DC_FRAME)
 			return r;
-	if (N >= 2)
+	if (heads(t))
 		dc_enc_heads(t->enc);
-	return DC_FRAME;
+	return t->synced;
 }
 
 /* A parameter that is one number, or its gradient; NULL if it is not there. */
@@ -867,11 +914,11 @@ put_feature_rows(struct train *t, int from, int n)
 		put_rows(t, "image_features", v, e->image_features[v], from, n, t->c.embed_dim);
 	for (int v = 0; v < t->c.caption_views; v++)
 		put_rows(t, "text_features", v, e->text_features[v], from, n, t->c.embed_dim);
-	for (int v = 0; v < 2 && t->c.weight[DC_TERM_SIMSIAM] > 0 && e->N >= 2; v++) {
+	for (int v = 0; v < 2 && t->c.weight[DC_TERM_SIMSIAM] > 0 && heads(t); v++) {
 		put_rows(t, "simsiam_z", v, e->simsiam_z[v], from, n, t->c.simsiam_width);
 		put_rows(t, "simsiam_p", v, e->simsiam_p[v], from, n, t->c.simsiam_width);
 	}
-	for (int v = 1; v <= 2 && t->c.weight[DC_TERM_SIMCLR] > 0 && e->N >= 2; v++)
+	for (int v = 1; v <= 2 && t->c.weight[DC_TERM_SIMCLR] > 0 && heads(t); v++)
 		put_rows(t, "simclr_z", v, e->simclr_z[v], from, n, t->c.simclr_width);
 	if (t->c.weight[DC_TERM_FILIP] > 0) {
 		put_image_tokens(&t->body, e, from, n);
@@ -906,6 +953,8 @@ send_features(struct train *t)
 		for (int k = 0; !i && k < N_CARRIED; k++)
 			DC_TRY(dc_gather_put(&t->body, &t->now, carried[k]));
 		dc_put_copy(&t->body, last, "position");
+		if (t->hash && !i)
+			dc_put_int(&t->body, "parameter_hash", t->hash);
 		dc_put_part(&t->body, i, parts);
 		r = dc_frame_write(&t->out, "features", t->step, &t->body);
 	}
@@ -1025,6 +1074,8 @@ backward(struct train *t)
 	struct pollfd p = { .fd = t->out.fd };
 
 	dc_enc_backward_heads(t->enc);
+	if (t->synced != DC_FRAME)
+		return t->synced;
 	while (dc_enc_backward_next(t->enc) > 0)
 		if (poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLHUP | POLLNVAL))
 			return DC_GONE;
@@ -1053,6 +1104,15 @@ static void
 put_statistics(struct train *t)
 {
 	char key[128];
+	size_t synced = 0;
+
+	for (int i = 0; i < t->enc->n_bn; i++)
+		synced += t->enc->bn[i]->views && t->enc->bn[i]->synced;
+	if (synced)
+		dc_put_array(&t->body, "synced", synced);   /* they are the same in all ranks */
+	for (int i = 0; i < t->enc->n_bn; i++)
+		if (t->enc->bn[i]->views && t->enc->bn[i]->synced)
+			dc_put_str(&t->body, NULL, t->enc->bn[i]->name);
 
 	for (int i = 0; i < t->enc->n_bn; i++) {   /* none where the running ones are in use */
 		const struct dc_bn_stats *s = t->enc->bn[i];
@@ -1137,7 +1197,7 @@ profile_row(FILE *f, const char *what, double seconds, double steps, double all)
 static double
 waited(const struct train *t)
 {
-	return t->waited[FOR_DATA] + t->waited[FOR_LOSS] + t->waited[FOR_STEP];
+	return t->waited[FOR_DATA] + t->waited[FOR_LOSS] + t->waited[FOR_STEP] + t->waited[FOR_RANKS];
 }
 
 static int
@@ -1156,7 +1216,7 @@ write_profile(const struct train *t)
 		rest -= t->laps.s[i];
 	}
 	profile_row(f, "stream, gradients cleared", rest, steps, all);
-	for (int i = 0; i < WAITS; i++)
+	for (int i = 0; i < (o.sync_bn ? WAITS : FOR_RANKS); i++)
 		profile_row(f, wait_names[i], t->waited[i], steps, all);
 	profile_row(f, "the whole step", all, steps, all);
 	fprintf(f, "GFLOP of useful work a step\t%.3f\t\n", t->laps.flop / steps * 1e-9);
@@ -1254,6 +1314,7 @@ train(void)
 	struct train *t = dc_xcalloc(1, sizeof *t);
 	int r, status;
 
+	t->synced = DC_FRAME;
 	open_ring(t);
 	dc_progress_init(&t->progress, "samples", 0, 0);
 	t->progress.on = 0; /* dc-step's line shows the steps */
@@ -1287,8 +1348,8 @@ main(int argc, char **argv)
 		dc_die_usage("%s: takes no operand; batches come on stdin", argv[first]);
 	if (!o.loop == !o.model)
 		dc_die_usage("give --loop to train in a ring or --model to encode");
-	if (o.model && (o.freeze || o.by_value || o.profile || o.read_ahead >= 0 || o.keep >= 0 || o.recompute))
-		dc_die_usage("--freeze, --by-value, --profile, --read-ahead, --keep-activations and --recompute belong to --loop");
+	if (o.model && (o.freeze || o.by_value || o.profile || o.sync_bn || o.read_ahead >= 0 || o.keep >= 0 || o.recompute))
+		dc_die_usage("--freeze, --by-value, --profile, --sync-bn, --read-ahead, --keep-activations and --recompute belong to --loop");
 	if (o.loop && (o.only || o.hidden || o.tokens))
 		dc_die_usage("--only, --hidden and --tokens belong to --model");
 	if (o.hidden && o.tokens)

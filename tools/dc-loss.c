@@ -67,6 +67,8 @@ struct loss {
 	int32_t *filip_off; size_t cap_off;    /* [N+1] first row of each caption in filip_text */
 	int64_t tokens, filip_width;           /* of an image */
 	double logit_scale, filip_logit_scale, logit_bias;
+	int64_t *local, n_local, local_mlm[2], rank; /* of several ranks: the rows that are ours; n_local -1: we are alone */
+	int64_t batch;                         /* rows of the whole batch */
 	int64_t part, parts;                   /* next part of the batch under way; 0, 0 between batches */
 	uint64_t step;
 	int64_t position; int has_position;
@@ -350,9 +352,51 @@ check_whole(const struct loss *s, struct dc_frame *f)
 	return 0;
 }
 
+/* The batch of several ranks: which rows are this one's. */
+static int
+take_local(struct loss *s, struct dc_frame *f)
+{
+	struct dc_tensor t;
+
+	s->n_local = -1;
+	if (!dc_frame_get(f, "local"))
+		return 0;
+	DC_TRY(dc_frame_tensor(f, "local", DC_I64, 1, &t));
+	DC_TRY(dc_frame_int(f, "rank", &s->rank));
+	s->n_local = t.shape[0];
+	s->local = dc_xrealloc(s->local, t.n + 1, sizeof *s->local);
+	if (t.n && !t.data)
+		return dc_frame_err(f, "local: by reference, must be by value");
+	if (t.n)
+		memcpy(s->local, t.data, t.bytes);
+	memset(s->local_mlm, 0, sizeof s->local_mlm);
+	if (!s->wanted[NLL])
+		return 0;
+	DC_TRY(dc_frame_tensor(f, "local_mlm", DC_I64, 1, &t));
+	if (t.n != 2 || !t.data)
+		return dc_frame_err(f, "local_mlm is not [first, n]");
+	memcpy(s->local_mlm, t.data, t.bytes);
+	return 0;
+}
+
+static int
+check_local(const struct loss *s, struct dc_frame *f)
+{
+	const int64_t N = s->in[I1].rows, M = s->in[NLL].rows, *mlm = s->local_mlm;
+
+	for (int64_t i = 0; i < s->n_local; i++)
+		if (s->local[i] < (i ? s->local[i - 1] + 1 : 0) || s->local[i] >= N)
+			return dc_frame_err(f, "local: row %lld is out of order, or not among the %lld of the batch", (long long)s->local[i],
+			    (long long)N);
+	if (s->n_local >= 0 && s->wanted[NLL] && (mlm[0] < 0 || mlm[1] < 0 || mlm[0] > M || mlm[1] > M - mlm[0]))
+		return dc_frame_err(f, "local_mlm: [%lld, %lld] of %lld", (long long)mlm[0], (long long)mlm[1], (long long)M);
+	return 0;
+}
+
 static int
 begin_batch(struct loss *s, struct dc_frame *f)
 {
+	DC_TRY(take_local(s, f));
 	for (int k = 0; k < INPUTS; k++) {
 		s->in[k].p = s->in[k].own;
 		s->in[k].rows = 0;
@@ -405,15 +449,18 @@ put_rows(struct dc_body *b, const char *name, const dc_real *p, int64_t from, in
 static void
 put_values(const struct loss *s, struct dc_body *b, const struct dc_loss_out *r)
 {
+	const double once = s->n_local >= 0 && s->rank > 0 ? 0 : 1;   /* the ranks' gradients are summed */
 	size_t n = 1;
 
 	for (int t = 0; t < DC_TERMS; t++)
 		n += r->active[t] != 0;
-	dc_put_double(b, "logit_scale", r->d_logit_scale);
+	dc_put_double(b, "logit_scale", once * r->d_logit_scale);
 	if (s->wanted[FT])
-		dc_put_double(b, "filip_logit_scale", r->d_filip_logit_scale);
+		dc_put_double(b, "filip_logit_scale", once * r->d_filip_logit_scale);
 	if (s->c.weight[DC_TERM_SIGLIP] > 0)
-		dc_put_double(b, "logit_bias", r->d_logit_bias);
+		dc_put_double(b, "logit_bias", once * r->d_logit_bias);
+	if (s->n_local >= 0)
+		dc_put_int(b, "batch_size", s->batch);
 	if (s->c.weight[DC_TERM_SIMSIAM] > 0)
 		dc_put_double(b, "simsiam_std", r->simsiam_std);
 	dc_put_map(b, "loss", n);
@@ -463,10 +510,49 @@ write_part(struct loss *s, const struct dc_loss_out *r, int64_t i, int64_t n, st
 	return dc_frame_write(out, "dfeatures", s->step, &s->b);
 }
 
+/* FILIP's words of the samples that are ours. */
+static void
+keep_words(struct loss *s)
+{
+	const int64_t F = s->filip_width;
+	int32_t at = 0;
+
+	for (int64_t i = 0; i < s->n_local; i++) {
+		const int32_t from = s->filip_off[s->local[i]], n = s->filip_off[s->local[i] + 1] - from;
+
+		memmove(s->in[FT].p + at * F, s->in[FT].p + from * F, (size_t)(n * F) * sizeof(dc_real));
+		s->filip_off[i] = at;   /* i <= local[i]: what is read next still stands */
+		at += n;
+	}
+	s->filip_off[s->n_local] = at;
+	s->in[FT].rows = at;
+}
+
+/* Of several ranks each answers for its own samples: their rows of the gradients move to the front. */
+static void
+keep_local(struct loss *s)
+{
+	if (s->n_local < 0)
+		return;
+	if (s->wanted[FT])
+		keep_words(s);
+	for (int k = 0; k < NLL; k++) {
+		struct matrix *m = &s->in[k];
+
+		for (int64_t i = 0; s->wanted[k] && i < s->n_local; i++)
+			memmove(m->p + i * m->cols, m->p + s->local[i] * m->cols, (size_t)m->cols * sizeof(dc_real));
+		m->rows = s->wanted[k] ? s->n_local : m->rows;
+	}
+	if (s->wanted[NLL]) {
+		memmove(s->in[NLL].p, s->in[NLL].p + s->local_mlm[0], (size_t)s->local_mlm[1] * sizeof(dc_real));
+		s->in[NLL].rows = s->local_mlm[1];
+	}
+}
+
 static int64_t
 rows_per_frame(const struct loss *s)
 {
-	int64_t bytes = 0, N = s->in[I1].rows;
+	int64_t bytes = 0, N = s->in[I1].rows > 0 ? s->in[I1].rows : 1;
 
 	for (int k = 0; k < NLL; k++)
 		bytes += s->wanted[k] ? s->in[k].rows * s->in[k].cols * (int64_t)sizeof(dc_real) : 0;
@@ -478,7 +564,7 @@ rows_per_frame(const struct loss *s)
 static int
 write_answer(struct loss *s, const struct dc_loss_out *r, struct dc_out *out)
 {
-	const int64_t N = s->in[I1].rows, per = rows_per_frame(s), n = (N + per - 1) / per;
+	const int64_t N = s->in[I1].rows, per = rows_per_frame(s), n = N ? (N + per - 1) / per : 1;
 	int ret = DC_FRAME;
 
 	for (int64_t i = 0; i < n && ret == DC_FRAME; i++)
@@ -562,6 +648,8 @@ on_features(void *arg, struct dc_frame *f, struct dc_out *out)
 	if (s->in[I1].rows < 2)
 		return write_skip(s, out);
 	DC_TRY(check_whole(s, f));
+	DC_TRY(check_local(s, f));
+	s->batch = s->in[I1].rows;
 	if (!s->alone)
 		dc_frame_empty(f);
 	queue_of_our_own(s);
@@ -579,6 +667,7 @@ on_features(void *arg, struct dc_frame *f, struct dc_out *out)
 	if (dc_loss_compute(&s->c, &in, &s->q, &r, s->w) < 0)
 		return dc_frame_err(f, "%s", dc_err());
 	warn_not_finite(s, &r);
+	keep_local(s);
 	return write_answer(s, &r, out);
 }
 
@@ -636,6 +725,7 @@ free_all(struct loss *s)
 		free(s->in[k].own);
 	free(s->q.rows);
 	free(s->filip_off);
+	free(s->local);
 	dc_body_free(&s->b);
 	dc_loss_work_free(s->w);
 }

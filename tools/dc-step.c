@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/finite.h"
 #include "base/opts.h"
@@ -32,10 +33,10 @@ static const double bn_momentum = 0.1;
 static const double second_signal_s = 1;   /* a signal within this time of the first is the same one, sent twice */
 
 static struct {
-	const char *run, *loop, *print, *nan, *verify;
+	const char *run, *loop, *print, *nan, *verify, *replica;
 	double lr, lr_start, beta1, beta2, eps, weight_decay, grad_clip, ema, spike;
 	int64_t warmup, steps, save_every, keep, keep_every, lifeline;
-	int accept_numerics, by_value, verbose;
+	int accept_numerics, by_value, drop, hash, verbose;
 } o = { .nan = "stop", .lr = 1e-3, .lr_start = 1e-4, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-8, .weight_decay = 0.1,
 	.warmup = 2500, .save_every = 500, .lifeline = -1, .spike = 6 };
 
@@ -73,6 +74,9 @@ static const struct dc_opt table[] = {
 	DC_OPT_CHOICE("nan", 0, &o.nan, "stop|skip", "what to do when a loss, a gradient or a statistic is not finite"),
 	DC_OPT_DOUBLE("spike", 0, &o.spike, 0, 1e9, "K", "warn of a total K standard deviations above the last 100; 0: never"),
 	DC_OPT_FLAG("by-value", 0, &o.by_value, "send parameters inside the frames, no shared memory"),
+	DC_OPT_STR("replica", 0, &o.replica, "DIR", "of several ranks not the first: share memory in DIR, write no checkpoint, no log"),
+	DC_OPT_FLAG("hash", 0, &o.hash, "send a hash of the parameters at the start and after each checkpoint, for dc-mpi"),
+	DC_OPT_FLAG("drop", 0, &o.drop, "when it is to stop, drop the step that is under way"),
 	DC_OPT_FLAG("accept-numerics", 0, &o.accept_numerics, "go on although OpenBLAS, processor or thread count changed"),
 	DC_OPT_CALL("lifeline", 0, take_lifeline, &o.lifeline, "FD", "stop when this pipe, open for reading, has no writer any more"),
 	DC_OPT_CHOICE("print", 0, &o.print, "position|step|config", "print this of the newest checkpoint and exit"),
@@ -201,17 +205,24 @@ take_wake(void)
 
 /* --- the run --- */
 
+/* Where the lock and the shared memory are. */
+static const char *
+home(void)
+{
+	return o.replica ? o.replica : o.run;
+}
+
 /* The lock is the kernel's and goes with its process; RUN/.pid only tells whose it is. */
 static _Noreturn void
 die_locked(void)
 {
-	char *path = dc_xasprintf("%s/.pid", o.run), *text = NULL;
+	char *path = dc_xasprintf("%s/.pid", home()), *text = NULL;
 	size_t n;
 
 	if (dc_slurp(path, 4096, &text, &n) == 0 && strchr(text, '\n'))
-		dc_die("%s: another ring is running there: dc-step is %.*s (kill -TERM stops it with a checkpoint)", o.run,
+		dc_die("%s: another ring is running there: dc-step is %.*s (kill -TERM stops it with a checkpoint)", home(),
 		    (int)strcspn(text, "\n"), text);
-	dc_die("%s: another ring is running there", o.run);
+	dc_die("%s: another ring is running there", home());
 }
 
 static void
@@ -238,13 +249,13 @@ remove_pid(void)
 static void
 lock_run(void)
 {
-	r.run_fd = open(o.run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r.run_fd = open(home(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r.run_fd < 0)
-		dc_die_errno("%s", o.run);
+		dc_die_errno("%s", home());
 	if (flock(r.run_fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno == EWOULDBLOCK)
 			die_locked();
-		dc_die_errno("%s: lock", o.run);
+		dc_die_errno("%s: lock", home());
 	}
 	write_pid();
 }
@@ -408,7 +419,7 @@ share_bytes(void)
 static void
 share_memory(void)
 {
-	if (dc_shm_make(&r.shm, o.run, share_bytes()) < 0)
+	if (dc_shm_make(&r.shm, home(), share_bytes()) < 0)
 		dc_die("%s", dc_err());
 	if (r.shm.on_disk)
 		dc_warn("too little room in shared memory: %s lies on disk, which is slower", r.shm.path);
@@ -497,8 +508,9 @@ load(void)
 	r.x = dc_xcalloc((size_t)r.s.n, sizeof(*r.x));
 	r.of = dc_xcalloc((size_t)r.s.n, sizeof(*r.of));
 	r.sum = dc_xcalloc((size_t)r.s.n, sizeof(*r.sum));
-	dc_run_clean(o.run);
-	if (dc_shm_clean(o.run) < 0)
+	if (!o.replica)
+		dc_run_clean(o.run);
+	if (dc_shm_clean(home()) < 0)
 		dc_die("%s", dc_err());
 	if (o.by_value)
 		own_memory();
@@ -560,6 +572,10 @@ open_log(void)
 {
 	char row[ROW_MAX] = "";
 
+	if (o.replica) {
+		r.log_fd = r.row_fd = -1;
+		return;
+	}
 	/* a log that was begun before there were so many columns goes on as it is */
 	for (r.log_more = r.s.c.weight[DC_TERM_SIMSIAM] > 0 ? 2 : 1; r.log_more >= 0; r.log_more--) {
 		header(row);
@@ -626,6 +642,9 @@ log_step(double lr, double scale, double norm)
 	char row[ROW_MAX];
 	int n = snprintf(row, sizeof(row), "%llu", (unsigned long long)r.s.step);
 
+	if (o.replica)
+		return 0;
+
 	for (int i = 0; i < DC_TERMS; i++)
 		if (r.s.c.weight[i] > 0)
 			n += snprintf(row + n, sizeof(row) - (size_t)n, "\t%.9g", r.p.loss[i]);
@@ -656,13 +675,15 @@ checkpoint(void)
 		dc_err_prefix("no checkpoint is written at step %llu", (unsigned long long)r.s.step);
 		return -1;
 	}
+	r.saved_step = r.s.step;
+	r.saved_position = r.s.position;
+	if (o.replica)
+		return 0;
 	if (fdatasync(r.log_fd) < 0 && errno != EINVAL)
 		return dc_err_errno("%s/log.tsv", o.run);
 	snprintf(name, sizeof(name), "step-%08llu", (unsigned long long)r.s.step);
 	DC_TRY(dc_state_write(&r.s, o.run, name));
 	DC_TRY(dc_run_point(o.run, name));
-	r.saved_step = r.s.step;
-	r.saved_position = r.s.position;
 	if (o.keep)
 		dc_run_prune(o.run, o.keep, o.keep_every);
 	return 0;
@@ -724,6 +745,17 @@ send_state(void)
 	return dc_frame_write(&r.loop, "state", r.s.step, &r.b);
 }
 
+/* The bits of all parameters. */
+static uint64_t
+hash_of_parameters(void)
+{
+	uint64_t h = r.s.step;
+
+	for (int i = 0; i < r.s.n; i++)
+		h = XXH3_64bits_withSeed(r.s.t[i].w, r.s.t[i].p.n * sizeof(float), h);
+	return h >> 1 | 1;   /* an int64, and not 0 */
+}
+
 /* From here on both files are dc-encode's, until its last gradients frame. The gradients are zero. */
 static int
 send_parameters(void)
@@ -739,6 +771,8 @@ send_parameters(void)
 	}
 	if (!o.by_value)
 		dc_put_bool(&r.b, "zeroed", 1);
+	if (o.hash && r.s.step == r.saved_step)
+		dc_put_int(&r.b, "parameter_hash", (int64_t)hash_of_parameters());
 	r.sent = dc_seconds();
 	return dc_frame_write(&r.loop, "parameters", r.s.step, &r.b);
 }
@@ -855,6 +889,8 @@ take_values(void)
 			r.p.rows += t.shape[0];
 			break;
 		}
+	if (dc_frame_get(&r.f, "batch_size"))   /* of all ranks */
+		r.p.rows = (int64_t)number(dc_frame_get(&r.f, "batch_size"));
 }
 
 static int
@@ -1057,6 +1093,8 @@ refuse(void)
 	clear_progress();
 	if (dc_state_finite(&r.s) < 0)
 		return dc_err_prefix("step %llu: %s, nor is the model, which somebody changed", step, r.p.bad);
+	if (o.replica)   /* rank 0, which has refused it too, says so */
+		return strcmp(o.nan, "skip") || r.refused_in_row >= REFUSED_MAX ? DC_GONE : 0;
 	if (!strcmp(o.nan, "skip") && r.refused_in_row < REFUSED_MAX) {
 		dc_warn("step %llu: %s: batch skipped", step, r.p.bad);
 		r.refused++;
@@ -1086,7 +1124,7 @@ apply(void)
 static int
 finish_step(void)
 {
-	int done;
+	int done, io;
 
 	check_size();
 	done = !r.p.skip && !*r.p.bad;
@@ -1094,9 +1132,9 @@ finish_step(void)
 		return dc_frame_err(&r.f, "no frame of step %llu carried the position", (unsigned long long)r.s.step);
 	if (!r.p.skip && !r.p.n_gradients)
 		return dc_frame_err(&r.f, "no gradient came in step %llu", (unsigned long long)r.s.step);
-	if (*r.p.bad)
-		DC_TRY(refuse());
-	else if (done)
+	if (*r.p.bad && (io = refuse()) < 0)
+		return io;
+	if (!*r.p.bad && done)
 		DC_TRY(apply());
 	r.refused_in_row = *r.p.bad ? r.refused_in_row + 1 : 0;
 	clear_gradients(done);
@@ -1148,6 +1186,19 @@ on_gradients(void)
 
 /* --- the ring --- */
 
+/* With `drop` the step that is under way will not be finished: another rank has left. */
+static int
+on_stop(void)
+{
+	int drop = 0;
+
+	if (dc_frame_get(&r.f, "drop"))
+		DC_TRY(dc_frame_bool(&r.f, "drop", &drop));
+	o.drop |= drop;
+	stopping = 1;
+	return DC_FRAME;
+}
+
 static int
 on_frame(void)
 {
@@ -1158,7 +1209,7 @@ on_frame(void)
 	if (!strcmp(r.f.kind, "reduce"))
 		return dc_frame_pass(&r.loop, &r.f);
 	if (!strcmp(r.f.kind, "stop"))
-		stopping = 1;
+		return on_stop();
 	else if (strcmp(r.f.kind, "end"))
 		r.dropped++;
 	return DC_FRAME;
@@ -1202,7 +1253,7 @@ run(void)
 	if (io == DC_FRAME)
 		io = send_parameters();
 	while (io == DC_FRAME) {
-		if (stopping && !r.p.begun)
+		if (stopping && (!r.p.begun || o.drop))
 			return stop_here();
 		io = dc_frame_read(&r.in, &r.f);
 		if (io == DC_OTHER) {
@@ -1297,7 +1348,7 @@ main(int argc, char *argv[])
 		dc_in_watch(&r.in, wake[0], POLLIN);
 		dc_in_watch(&r.in, (int)o.lifeline, POLLPRI);   /* never; it hangs up */
 		dc_progress_init(&r.progress, "steps", r.s.step, (uint64_t)o.steps);
-		r.progress.on = r.progress.on && !isatty(STDOUT_FILENO);
+		r.progress.on = r.progress.on && !isatty(STDOUT_FILENO) && !o.replica;
 		status = run();
 		show_end(status);
 		close(r.loop.fd);

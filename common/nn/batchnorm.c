@@ -120,3 +120,65 @@ dc_bn_backward(dc_real *dx, dc_real *dw, dc_real *db, const dc_real *dy, const d
 		backward_block(dx + c, dw ? dw + c : NULL, db ? db + c : NULL, dy + c, xhat + c, rstd + c, w + c,
 		    N, C, min_int(BLOCK, C - c));
 }
+
+void
+dc_bn_sums(double *s, const dc_real *x, int N, int C)
+{
+	for (int c = 0; c < 2 * C; c++)
+		s[c] = 0;
+	#pragma omp parallel for if ((size_t)N * C > DC_PARALLEL)
+	for (int from = 0; from < C; from += BLOCK)
+		for (int n = 0; n < N; n++)
+			for (int c = from; c < min_int(from + BLOCK, C); c++) {
+				const double v = x[(size_t)n * C + c];
+				s[c] += v;
+				s[C + c] += v * v;
+			}
+}
+
+/* mean = s/all,  var = s2/all - mean^2 */
+void
+dc_bn_forward_sums(dc_real *y, dc_real *xhat, dc_real *mean, dc_real *rstd, dc_real *var_unbiased,
+    const dc_real *x, const dc_real *w, const dc_real *b, int N, int C, const double *s, double all)
+{
+	#pragma omp parallel for if ((size_t)N * C > DC_PARALLEL)
+	for (int c = 0; c < C; c++) {
+		const double m = all > 0 ? s[c] / all : 0, v = all > 0 ? fmax(s[C + c] / all - m * m, 0) : 0, r = 1 / sqrt(v + DC_BN_EPS);
+
+		mean[c] = (dc_real)m;
+		rstd[c] = (dc_real)r;
+		var_unbiased[c] = (dc_real)(all > 1 ? v * all / (all - 1) : v);
+		for (size_t n = 0; n < (size_t)N; n++) {
+			const dc_real h = (dc_real)((x[n * (size_t)C + (size_t)c] - m) * r);
+			xhat[n * (size_t)C + (size_t)c] = h;
+			y[n * (size_t)C + (size_t)c] = w[c] * h + b[c];
+		}
+	}
+}
+
+void
+dc_bn_backward_sums(double *s, const dc_real *dy, const dc_real *xhat, int N, int C)
+{
+	for (int c = 0; c < 2 * C; c++)
+		s[c] = 0;
+	#pragma omp parallel for if ((size_t)N * C > DC_PARALLEL)
+	for (int from = 0; from < C; from += BLOCK)
+		for (int n = 0; n < N; n++)
+			for (int c = from; c < min_int(from + BLOCK, C); c++) {
+				s[c] += dy[(size_t)n * C + c];
+				s[C + c] += (double)dy[(size_t)n * C + c] * xhat[(size_t)n * C + c];
+			}
+}
+
+/* dx_n = w rstd (dy_n - db/N - xhat_n dw/N), with the sums and the N of all processes */
+void
+dc_bn_backward_all(dc_real *dx, const dc_real *dy, const dc_real *xhat, const dc_real *rstd, const dc_real *w, int N, int C,
+    const double *s, double all)
+{
+	#pragma omp parallel for if ((size_t)N * C > DC_PARALLEL)
+	for (int n = 0; n < N; n++) {
+		const size_t at = (size_t)n * C;
+		for (int c = 0; c < C; c++)
+			dx[at + c] = (dc_real)(w[c] * rstd[c] * (dy[at + c] - s[c] / all - xhat[at + c] * (s[C + c] / all)));
+	}
+}

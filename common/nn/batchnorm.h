@@ -24,4 +24,19 @@ void dc_bn_apply(dc_real *y, const dc_real *x, const dc_real *mean, const dc_rea
 void dc_bn_backward(dc_real *dx, dc_real *dw, dc_real *db, const dc_real *dy, const dc_real *xhat,
     const dc_real *rstd, const dc_real *w, int N, int C);
 
+/* The same where the rows of a batch are shared out over several processes, each with N of them (N >= 0):
+ *	dc_bn_sums(s, x, N, C);               s[c] = sum_n x_nc,  s[C + c] = sum_n x_nc^2
+ *	... s and N summed over the processes ...
+ *	dc_bn_forward_sums(..., s, all);
+ * and
+ *	dc_bn_backward_sums(s, dy, xhat, N, C);     s[c] = sum_n dy_nc,  s[C + c] = sum_n dy_nc xhat_nc
+ *	... dw and db take these, summed they are given to ...
+ *	dc_bn_backward_all(dx, dy, xhat, rstd, w, N, C, s, all); */
+void dc_bn_sums(double *s, const dc_real *x, int N, int C);
+void dc_bn_forward_sums(dc_real *y, dc_real *xhat, dc_real *mean, dc_real *rstd, dc_real *var_unbiased,
+    const dc_real *x, const dc_real *w, const dc_real *b, int N, int C, const double *s, double all);
+void dc_bn_backward_sums(double *s, const dc_real *dy, const dc_real *xhat, int N, int C);
+void dc_bn_backward_all(dc_real *dx, const dc_real *dy, const dc_real *xhat, const dc_real *rstd, const dc_real *w, int N, int C,
+    const double *s, double all);
+
 #endif

@@ -65,6 +65,7 @@ struct dc_enc_private {
 	struct dc_text_tower text;
 	struct dc_lanes image_lanes, text_lanes;
 	struct dc_simsiam *simsiam;
+	const struct dc_sync *sync;  /* of the heads' batch norms; NULL: this process is alone */
 	struct dc_mlp *simclr;
 	dc_real *pooled[DC_VIEWS_MAX], *d_pooled[DC_VIEWS_MAX]; /* [N, image width] what SLIP's head takes */
 	struct filip filip;
@@ -1016,17 +1017,28 @@ heads_flop(const struct dc_enc *e)
 }
 
 void
+dc_enc_sync(struct dc_enc *e, const struct dc_sync *sync)
+{
+	e->p->sync = sync;
+	if (e->p->simsiam)
+		e->p->simsiam->mlp->sync = sync;
+	if (e->p->simclr)
+		e->p->simclr->sync = sync;
+}
+
+void
 dc_enc_heads(struct dc_enc *e)
 {
 	struct dc_simsiam *s = e->p->simsiam;
+	const int rows = e->N > 0 || e->p->sync;   /* the others may have some */
 
 	dc_laps_start(e->p->vit.blocks.laps);
-	for (int v = 0; s && e->N > 0 && v < image_views(e); v++) {
+	for (int v = 0; s && rows && v < image_views(e); v++) {
 		dc_simsiam_forward(s, v, e->N, e->image_features[v]);
 		e->simsiam_z[v] = s->z[v];
 		e->simsiam_p[v] = s->p[v];
 	}
-	for (int v = 1; e->p->simclr && e->N > 0 && v <= 2; v++) {
+	for (int v = 1; e->p->simclr && rows && v <= 2; v++) {
 		dc_mlp_forward(e->p->simclr, v - 1, e->N, e->p->pooled[v]);
 		e->simclr_z[v] = dc_mlp_output(e->p->simclr, v - 1, 2);
 	}
@@ -1040,10 +1052,12 @@ dc_enc_heads(struct dc_enc *e)
 void
 dc_enc_backward_heads(struct dc_enc *e)
 {
+	const int rows = e->N > 0 || e->p->sync;
+
 	dc_laps_start(e->p->vit.blocks.laps);
-	for (int v = 0; e->p->simsiam && e->N > 0 && v < image_views(e); v++)
+	for (int v = 0; e->p->simsiam && rows && v < image_views(e); v++)
 		dc_simsiam_backward(e->p->simsiam, v, e->d_simsiam_p[v], e->d_image_features[v]);
-	for (int v = 1; e->p->simclr && e->N > 0 && v <= 2; v++)
+	for (int v = 1; e->p->simclr && rows && v <= 2; v++)
 		dc_mlp_backward(e->p->simclr, v - 1, e->d_simclr_z[v], e->p->d_pooled[v]);
 	if (e->M > 0)
 		mlm_backward(e);

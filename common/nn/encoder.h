@@ -33,7 +33,11 @@ struct dc_weight { const char *name; size_t n; const dc_real *w; dc_real *g; };
 
 /* Batch-norm statistics of one layer and step, in the order the views went through (a ResNet's: the parts, view by view):
  * mean and unbiased variance, [views, width] each, for the owner of the running statistics to fold in with momentum 0.1. */
-struct dc_bn_stats { const char *name; int views, width; dc_real *mean, *var; int cap; };
+struct dc_bn_stats { const char *name; int views, width; dc_real *mean, *var; int cap; int synced; /* over all processes */ };
+
+/* Where several processes share a batch: add up x [n] over all of them, in place. All call it in the same order. -1 where that
+ * failed: what is computed then means nothing. */
+struct dc_sync { int (*sum)(void *arg, double *x, size_t n); void *arg; };
 
 struct dc_enc {
 	struct dc_config c;
@@ -69,6 +73,8 @@ void dc_enc_free(struct dc_enc *e);
 void dc_enc_keep(struct dc_enc *e, size_t bytes, int lean);
 /* From now on add time and work to *laps (NULL: to nothing). */
 void dc_enc_watch(struct dc_enc *e, struct dc_laps *laps);
+/* From now on the batch norms of the heads take the whole batch of all processes; this one may have no row of it. */
+void dc_enc_sync(struct dc_enc *e, const struct dc_sync *sync);
 
 void dc_enc_begin(struct dc_enc *e, int N, int keep);
 void dc_enc_image(struct dc_enc *e, int view, int row, int n, const uint8_t *rgb);

@@ -141,11 +141,11 @@ static void
 view_room(struct view *v, const struct dc_mlp *m, int N)
 {
 	v->N = N;
-	if (N <= v->cap)
+	if (N <= v->cap && v->cap)
 		return;
-	v->cap = N;
+	v->cap = N > 0 ? N : 1;
 	for (int i = 0; i < m->n; i++) {
-		const size_t n = (size_t)N * m->own->l[i].is.out;
+		const size_t n = (size_t)v->cap * m->own->l[i].is.out;
 		free(v->y[i]);
 		v->y[i] = dc_xaligned(n, sizeof(dc_real));
 		if (!m->own->l[i].is.bn)
@@ -176,6 +176,31 @@ relu_forward(dc_real *y, size_t n)
 		y[i] = y[i] < 0 ? 0 : y[i];   /* NaN stays */
 }
 
+/* s [2C], sums over the rows, is added up over all processes, and the number of rows behind it. */
+static void
+sums_of_all(struct dc_mlp *m, double *s, int N, int C)
+{
+	s[2 * C] = N;
+	if (m->sync->sum(m->sync->arg, s, 2 * (size_t)C + 1) < 0)
+		s[2 * C] = 1;   /* it failed: anything, but no division by zero */
+}
+
+static void
+bn_forward_all(struct dc_mlp *m, int view, int i)
+{
+	struct view *v = &m->own->v[view];
+	const struct layer *l = &m->own->l[i];
+	const int C = l->is.out;
+	double *s = dc_xcalloc(2 * (size_t)C + 1, sizeof *s);
+
+	dc_bn_sums(s, v->y[i], v->N, C);
+	sums_of_all(m, s, v->N, C);
+	dc_bn_forward_sums(v->y[i], v->xhat[i], l->bn->mean + (size_t)view * (size_t)C, v->rstd[i], l->bn->var + (size_t)view * (size_t)C,
+	    v->y[i], l->bn_w->w, l->bn_b->w, v->N, C, s, s[2 * C]);
+	l->bn->synced = 1;
+	free(s);
+}
+
 static void
 layer_forward(struct dc_mlp *m, int view, int i, const dc_real *x)
 {
@@ -186,6 +211,8 @@ layer_forward(struct dc_mlp *m, int view, int i, const dc_real *x)
 	linear_forward(v->y[i], x, l, v->N);
 	if (l->is.bn && m->own->running)
 		dc_bn_apply(v->y[i], v->y[i], l->run_mean, l->run_var, l->bn_w->w, l->bn_b->w, v->N, (int)out);
+	else if (l->is.bn && m->sync)
+		bn_forward_all(m, view, i);
 	else if (l->is.bn)
 		dc_bn_forward(v->y[i], v->xhat[i], l->bn->mean + (size_t)view * out, v->rstd[i], l->bn->var + (size_t)view * out,
 		    v->y[i], l->bn_w->w, l->bn_b->w, v->N, (int)out);
@@ -234,15 +261,37 @@ relu_backward(dc_real *dy, const dc_real *y, size_t n)
 		dy[i] = y[i] > 0 ? dy[i] : 0;
 }
 
+/* dw += sum_n dy_n xhat_n,  db += sum_n dy_n: this process's share; dy down through the batch norm */
+static void
+bn_backward_all(struct dc_mlp *m, struct view *v, int i, dc_real *dy)
+{
+	const struct layer *l = &m->own->l[i];
+	const int C = l->is.out;
+	double *s = dc_xcalloc(2 * (size_t)C + 1, sizeof *s);
+
+	dc_bn_backward_sums(s, dy, v->xhat[i], v->N, C);
+	for (int c = 0; c < C; c++) {
+		if (l->bn_b->g)
+			l->bn_b->g[c] += (dc_real)s[c];
+		if (l->bn_w->g)
+			l->bn_w->g[c] += (dc_real)s[C + c];
+	}
+	sums_of_all(m, s, v->N, C);
+	dc_bn_backward_all(dy, dy, v->xhat[i], v->rstd[i], l->bn_w->w, v->N, C, s, s[2 * C]);
+	free(s);
+}
+
 /* dy [N,out] of layer i, which is overwritten, down to dx [N,in] */
 static void
-layer_backward(struct dc_mlp_private *o, struct view *v, int i, dc_real *dx, dc_real beta, dc_real *dy)
+layer_backward(struct dc_mlp *m, struct view *v, int i, dc_real *dx, dc_real beta, dc_real *dy)
 {
-	const struct layer *l = &o->l[i];
+	const struct layer *l = &m->own->l[i];
 
 	if (l->is.relu)
 		relu_backward(dy, v->y[i], (size_t)v->N * l->is.out);
-	if (l->is.bn)
+	if (l->is.bn && m->sync)
+		bn_backward_all(m, v, i, dy);
+	else if (l->is.bn)
 		dc_bn_backward(dy, l->bn_w->g, l->bn_b->g, dy, v->xhat[i], v->rstd[i], l->bn_w->w, v->N, l->is.out);
 	linear_backward(dx, beta, dy, i ? v->y[i - 1] : v->x, l, v->N);
 }
@@ -254,17 +303,18 @@ dc_mlp_backward(struct dc_mlp *m, int view, const dc_real *dy, dc_real *dx)
 	struct view *v = &o->v[view];
 	const int last = m->n - 1;
 
-	if (v->N > o->cap) {
+	if (v->cap > o->cap) {
 		free(o->da);
 		free(o->db);
-		o->cap = v->N;
+		o->cap = v->cap;
 		o->da = dc_xaligned(o->cap * o->widest, sizeof(dc_real));
 		o->db = dc_xaligned(o->cap * o->widest, sizeof(dc_real));
 	}
-	memcpy(o->da, dy, (size_t)v->N * o->l[last].is.out * sizeof *dy);
+	if (v->N)
+		memcpy(o->da, dy, (size_t)v->N * o->l[last].is.out * sizeof *dy);
 	for (int i = last; i > 0; i--) {
-		layer_backward(o, v, i, o->db, 0, o->da);
+		layer_backward(m, v, i, o->db, 0, o->da);
 		dc_real *t = o->da; o->da = o->db; o->db = t;
 	}
-	layer_backward(o, v, 0, dx, 1, o->da);
+	layer_backward(m, v, 0, dx, 1, o->da);
 }

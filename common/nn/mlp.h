@@ -20,6 +20,7 @@ struct dc_mlp_layer { const char *name; int in, out, bn, relu; };
 struct dc_mlp {
 	int n;                                       /* layers */
 	struct dc_bn_stats bn[DC_MLP_LAYERS]; int n_bn; /* views = forward passes since view 0 */
+	const struct dc_sync *sync;                  /* NULL: batch norms take the rows of this process */
 	struct dc_mlp_private *own;
 };
 
@@ -35,7 +36,7 @@ void dc_mlp_free(struct dc_mlp *m);
  * there is no backward pass then). -1 with a message naming a missing one. */
 int dc_mlp_use_running(struct dc_mlp *m, dc_mlp_find find, void *arg) DC_MUST_USE;
 
-/* x [N,in], N >= 1, must stay as it is until this view's backward pass. */
+/* x [N,in], N >= 1 (0 with sync), must stay as it is until this view's backward pass. */
 void dc_mlp_forward(struct dc_mlp *m, int view, int N, const dc_real *x);
 /* [N,out] of a layer, after its batch norm and ReLU; until the next forward pass of that view */
 dc_real *dc_mlp_output(const struct dc_mlp *m, int view, int layer);

@@ -43,9 +43,8 @@ cut(int fd, const char *path, const char *header, uint64_t step)
 }
 
 int
-dc_runlog_open(const char *run, const char *header, uint64_t step)
+dc_runlog_open_file(const char *path, const char *header, uint64_t step)
 {
-	char *path = dc_xasprintf("%s/log.tsv", run);
 	int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 
 	if (fd < 0) {
@@ -54,6 +53,15 @@ dc_runlog_open(const char *run, const char *header, uint64_t step)
 		close(fd);
 		fd = -1;
 	}
+	return fd;
+}
+
+int
+dc_runlog_open(const char *run, const char *header, uint64_t step)
+{
+	char *path = dc_xasprintf("%s/log.tsv", run);
+	int fd = dc_runlog_open_file(path, header, step);
+
 	free(path);
 	return fd;
 }

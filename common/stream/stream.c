@@ -366,7 +366,7 @@ read_trailer(struct dc_in *in, struct dc_frame *f)
 }
 
 static int
-parse_body(struct dc_in *in, struct dc_frame *f)
+parse_body(struct dc_frame *f)
 {
 	size_t at = 0;
 
@@ -377,8 +377,16 @@ parse_body(struct dc_in *in, struct dc_frame *f)
 	f->parsed = 1;
 	if (msgpack_unpack((const char *)f->body, f->bytes, &at, &f->zone, &f->root) != MSGPACK_UNPACK_SUCCESS)
 		return dc_frame_err(f, "its body is not msgpack");
-	in->ended = !strcmp(f->kind, "end");
 	return DC_FRAME;
+}
+
+int
+dc_frame_make(struct dc_frame *f, const char *kind, uint64_t step, unsigned char *body, size_t bytes, const char *from)
+{
+	dc_frame_free(f);
+	*f = (struct dc_frame){ .step = step, .body = body, .bytes = bytes, .cap = bytes, .number = 1, .in_name = from };
+	snprintf(f->kind, sizeof f->kind, "%s", kind);
+	return parse_body(f) == DC_FRAME ? 0 : -1;
 }
 
 static void
@@ -418,7 +426,9 @@ dc_frame_read(struct dc_in *in, struct dc_frame *f)
 	in->frames++;
 	memcpy(in->last_kind, f->kind, sizeof f->kind);
 	in->last_step = f->step;
-	return parse_body(in, f);
+	if ((r = parse_body(f)) == DC_FRAME)
+		in->ended = !strcmp(f->kind, "end");
+	return r;
 }
 
 /* --- writing --- */
@@ -517,18 +527,30 @@ dc_frame_pass(struct dc_out *out, const struct dc_frame *f)
 		{ (void *)(uintptr_t)f->tail, (size_t)f->n_tail } }, 3, f->kind, f->step);
 }
 
+void
+dc_body_end(struct dc_body *b)
+{
+	for (int i = 0; b->n && i < 4; i++)
+		b->p[1 + i] = (unsigned char)(b->entries >> 8 * (3 - i));
+}
+
+void
+dc_body_clear(struct dc_body *b)
+{
+	b->n = 0;
+	b->entries = 0;
+	b->pending = 0;
+}
+
 int
 dc_frame_write(struct dc_out *out, const char *kind, uint64_t step, struct dc_body *b)
 {
 	static const unsigned char empty[] = { 0xdf, 0, 0, 0, 0 };
 	int r;
 
-	for (int i = 0; b->n && i < 4; i++)
-		b->p[1 + i] = (unsigned char)(b->entries >> 8 * (3 - i));
+	dc_body_end(b);
 	r = b->n ? write_frame(out, kind, step, b->p, b->n) : write_frame(out, kind, step, empty, sizeof empty);
-	b->n = 0;
-	b->entries = 0;
-	b->pending = 0;
+	dc_body_clear(b);
 	return r;
 }
 

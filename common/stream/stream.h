@@ -153,6 +153,15 @@ void dc_put_object(struct dc_body *b, const char *key, struct dc_frame *f, const
 void dc_put_part(struct dc_body *b, int64_t i, int64_t n);
 void dc_body_free(struct dc_body *b);
 
+/* --- frames that travel by other means than a pipe --- */
+
+/* End a body: b->p [b->n] are its bytes. Empty it with dc_body_clear before the next one. */
+void dc_body_end(struct dc_body *b);
+void dc_body_clear(struct dc_body *b);
+/* A frame of such bytes, which f takes over (they are freed with free); checked as those of a pipe are, but for the
+ * trailer. `from` stands in messages, and must last as long. 0, or -1 with a message. */
+int dc_frame_make(struct dc_frame *f, const char *kind, uint64_t step, unsigned char *body, size_t bytes, const char *from) DC_MUST_USE;
+
 /* --- a filter's whole life --- */
 
 struct dc_filter {
