@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The data path as Python programs have it: the peer of tests/bench/30-data.sh. It answers each line of stdin with a line:
 
-    time WHAT SIZE TAR...          WHAT: decode, eval or declip; one thread, tarfile + Pillow + torchvision
+    time WHAT SIZE TAR...          WHAT: decode, eval, clip or declip; one thread, tarfile + Pillow + torchvision
     loader WHAT SIZE TAR...        the same by a webdataset DataLoader with one worker, to batches of 64 tensors
     check VIEWS SIZE TAR...        `same`, or which eval view in dc-augment's stream VIEWS is not Pillow's and torchvision's
 
@@ -34,6 +34,8 @@ def transform(what, size):
         return lambda im: [np.asarray(im)]
     if what == "eval":
         t, views = T.Compose([T.Resize(size, T.InterpolationMode.BICUBIC), T.CenterCrop(size)]), 1
+    elif what == "clip":
+        t, views = T.RandomResizedCrop(size, scale=(.5, 1)), 1
     else:
         t, views = T.Compose([T.RandomResizedCrop(size, scale=(.2, 1)),
                               T.RandomApply([T.ColorJitter(.4, .4, .4, .1)], p=.8), T.RandomGrayscale(p=.2),
@@ -99,5 +101,6 @@ def answer(command, what, size, *tars):
 
 
 torch.set_num_threads(1)
-for line in sys.stdin:
-    print(answer(*line.split()), flush=True)
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(answer(*line.split()), flush=True)
