@@ -6,7 +6,7 @@ step every parameter and the tower's running statistics. The methods' equations 
 made the golden steps of tests/parity.t.
 
 A batch comes in parts of 15 and 9, each normalised over its own images. Through a ReLU float32 may take another side than
-float64 where its argument is all but 0: each case takes the first seed at which no argument is."""
+float64 where its argument is all but 0: each case takes the first seed at which no argument is, from FIRST on."""
 import io
 import json
 import os
@@ -32,6 +32,7 @@ from safetensors.numpy import save_file
 torch.set_num_threads(2)
 SIZE, WIDTH, HEADS, NEAR = 32, 4, 4, 2e-6
 TIGHT, LOOSE = 1e-5, 1e-4                # losses; and what comes back through batch norms over few rows
+FIRST = {'slip': 22}                     # those before were tried; three views have more arguments
 steps.IMAGE, steps.VIT = SIZE, 32 * WIDTH  # the heads' inputs are as wide as the pooled map
 vit_config, vit_decays = steps.model_config, steps.decays
 
@@ -71,6 +72,8 @@ class Tower:
 
     def look(self, module, x):
         self.closest = min(self.closest, x[0].detach().abs().min().item())
+        if self.closest <= NEAR:
+            raise SystemExit('%.2g is too near to 0' % self.closest)
 
     def pool(self, x):
         """(what the last projection takes, the features) as open_clip's attention pooling has them."""
@@ -133,7 +136,7 @@ def reference(name, seed):
         steps.own_start = own_start
     want.update(('parameter/visual.' + k, v.numpy().astype('f8')) for k, v in tower.stats.items())
     parity.note('%s, seed %d: the nearest to 0 is %.2g' % (name, seed, tower.closest))
-    return ({**model, **tower.start}, heads, stats, batches, want) if tower.closest > NEAR else None
+    return {**model, **tower.start}, heads, stats, batches, want
 
 
 def ring(name, model, heads, stats, batches):
@@ -181,7 +184,7 @@ steps.model_config, steps.decays = model_config, decays
 for name in steps.CASES:
     if len(sys.argv) > 1 and name not in sys.argv[1:]:
         continue
-    made = next((x for x in (reference(name, seed) for seed in range(1, 40)) if x), None)
+    made = next((x for x in (reference(name, seed) for seed in range(FIRST.get(name, 3), 60)) if x), None)
     if not made:
         raise SystemExit('%s: no seed keeps its ReLUs away from 0' % name)
     *start, want = made
