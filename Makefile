@@ -129,8 +129,13 @@ bench: deps   ## how fast, in ratios taken in one run: one table (ROWS= for some
 bench-peers:   ## the same beside the Python peers that DC_TORCH_PYTHON has
 	@PEERS=1 $(MAKE) -s bench
 
-check-long: check asan lint   ## check, then all tests under the sanitizers, then lint, then 500 faults
+check-long: check asan lint   ## check, then all tests under the sanitizers, then lint, every method on photographs, 500 faults
+	@$(MAKE) -s family
 	@$(MAKE) -s faults FAULTS=500
+
+# METHODS= and ARCHS= for some, OUT= a directory that keeps the runs
+family: all   ## every method on a ViT and a ResNet, 200 steps on Flickr8k: losses, the same bytes again, recall: one table
+	@DC_BIN='$(abspath $(B))' METHODS='$(METHODS)' ARCHS='$(ARCHS)' STEPS='$(STEPS)' OUT='$(OUT)' bash tests/long/family.sh
 
 asan:   ## every test under the address and undefined-behaviour sanitizers
 	$(MAKE) -j$(JOBS) B=build/asan MARCH= CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' all tests-build
@@ -175,7 +180,7 @@ coverage: deps   ## lines of each room that the unit tests and the fuzzers' corp
 
 lint: deps   ## man pages, shell, and C by two compilers and cppcheck
 	mandoc -T lint -W warning man/*.[157]
-	shellcheck -S warning $(wildcard pipelines/*.sh pipelines/examples/*.sh) .ci/run
+	shellcheck -S warning $(wildcard pipelines/*.sh pipelines/examples/*.sh) tests/long/*.sh .ci/run
 	shellcheck -s sh -S warning -x -P tests tests/*.t tests/lib.sh tests/soak.sh tests/parity/run.sh tests/bench/*.sh tests/fuzz/run.sh tests/coverage.sh
 	$(MAKE) -s -j$(JOBS) B=build/lint-gcc CC=gcc WARN='$(WARN) -Werror' all tests-build
 	$(MAKE) -s -j$(JOBS) B=build/lint-clang CC=clang CFLAGS='-O1 $(MARCH)' WARN='$(WARN) -Werror -Wno-pass-failed' lint-objects
@@ -210,4 +215,4 @@ clean:   ## remove what was built
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:
 FUZZ_SECONDS ?= 60
-.PHONY: valgrind tsan soak all tests-build deps demo ablation check prove parity bench bench-peers check-long asan coverage faults fuzz lint lint-objects install install-files help clean FORCE
+.PHONY: valgrind tsan soak all tests-build deps demo ablation check prove parity bench bench-peers check-long family asan coverage faults fuzz lint lint-objects install install-files help clean FORCE
