@@ -211,6 +211,9 @@ problem_agrees(const struct problem *t, double tol, const char *what)
 	ok(worst <= tol, "%s: as the naive reference, worst %.1e at %s", what, worst, where);
 	ok(fabs(t->out.accuracy_i2t - r.right_i) < 1e-9 && fabs(t->out.accuracy_t2i - r.right_t) < 1e-9,
 	    "  accuracies %.3f %.3f, wanted %.3f %.3f", t->out.accuracy_i2t, t->out.accuracy_t2i, r.right_i, r.right_t);
+	if (t->c.weight[DC_TERM_SIMSIAM] != 0)
+		ok(fabs(t->out.simsiam_std - r.simsiam_std) <= 1e-6 * r.simsiam_std, "  simsiam_std %.6f, wanted %.6f", t->out.simsiam_std,
+		    r.simsiam_std);
 	naive_free(&r);
 }
 

@@ -16,7 +16,7 @@ struct naive {
 	const double *I[2], *T[2], *z[2], *p[2], *nll;   /* [N,D], [N,Z], [M] */
 	const double *queue; int length, head, valid;    /* [length,D] */
 	/* results; allocated by naive_loss, freed by naive_free */
-	double *dI[2], *dT[2], *dp[2], *dnll, d_log_scale, value[DC_TERMS], total, right_i, right_t;
+	double *dI[2], *dT[2], *dp[2], *dnll, d_log_scale, value[DC_TERMS], total, right_i, right_t, simsiam_std;
 };
 
 static double *
@@ -120,9 +120,28 @@ naive_right(struct naive *t, double *const U[4])
 	}
 }
 
+/* Standard deviation over the batch of z / |z|, mean over channels; mean first, then the differences from it. */
+static double
+naive_std(const double *z, int N, int Z)
+{
+	double *u = naive_unit(z, N, Z), total = 0;
+
+	for (int d = 0; d < Z; d++) {
+		double mean = 0, var = 0;
+		for (int n = 0; n < N; n++)
+			mean += u[n * Z + d] / N;
+		for (int n = 0; n < N; n++)
+			var += (u[n * Z + d] - mean) * (u[n * Z + d] - mean) / N;
+		total += sqrt(var) / Z;
+	}
+	free(u);
+	return total;
+}
+
 static void
 naive_simsiam(struct naive *t)
 {
+	t->simsiam_std = (naive_std(t->z[0], t->N, t->Z) + naive_std(t->z[1], t->N, t->Z)) / 2;
 	for (int v = 0; v < 2; v++) {
 		double *up = naive_unit(t->p[v], t->N, t->Z), *uz = naive_unit(t->z[1 - v], t->N, t->Z);
 		t->dp[v] = calloc(t->N * t->Z, sizeof(double));
