@@ -62,7 +62,8 @@ encode() { # encode RUN OPTION...
 encode filip --tokens >filip.dcs 2>err; ok $? 'features with tokens'
 dc-recall --tsv --similarity tokens <filip.dcs >tokens.tsv 2>err; ok $? 'scored token by token'
 dc-recall --tsv <filip.dcs >features.tsv 2>err; ok $? 'and as features'
-encode filip | dc-recall --tsv | cmp - features.tsv >err 2>&1; ok $? 'which --tokens leaves as they are'
+encode filip 2>warned | dc-recall --tsv | cmp - features.tsv >err 2>&1; ok $? 'which --tokens leaves as they are'
+check 'but nothing trained them, which is said once' sh -c '[ "$(grep -c "nothing trained its features of whole images and captions" warned)" = 1 ] && [ "$(wc -l <warned)" = 1 ]'
 score recall filip "$test" >out 2>err; cmp out tokens.tsv >>err 2>&1; ok $? 'score.sh scores a run of FILIP by tokens'
 score --similarity features recall filip "$test" >out 2>err; cmp out features.tsv >>err 2>&1; ok $? 'or as it is told'
 encode defilip | dc-recall --tsv >features.tsv 2>err

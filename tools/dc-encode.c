@@ -142,6 +142,7 @@ put_words(struct dc_body *b, const struct dc_enc *e, int from, int n)
 struct encode {
 	struct dc_model m; struct dc_heads heads;
 	struct dc_enc *enc; struct dc_body body; struct dc_progress progress; uint64_t n, frames;
+	int untrained;   /* FILIP trained tokens alone */
 };
 
 static int
@@ -169,6 +170,10 @@ encode_texts(struct encode *e, struct dc_frame *f, int counted)
 	char key[32];
 	struct dc_tensor t;
 
+	if (e->untrained && !o.tokens)
+		dc_warn("%s: nothing trained its features of whole images and captions (clip has no weight); --tokens adds what FILIP "
+		    "compares", o.model);
+	e->untrained = 0;
 	for (int v = 0; key_of(key, sizeof key, "token", v), dc_frame_get(f, key); v++) {
 		DC_TRY(token_view(f, &e->m.c, v, &t));
 		dc_enc_begin(e->enc, (int)t.shape[0], 0);
@@ -286,6 +291,17 @@ free_weights(struct dc_weight *w, int n)
 }
 
 static int
+untrained(const struct dc_model *m)
+{
+	struct dc_config c;
+	int run = dc_model_run(m, &c);
+
+	if (run < 0)
+		dc_die("%s", dc_err());
+	return run && c.weight[DC_TERM_FILIP] > 0 && c.weight[DC_TERM_CLIP] + c.weight[DC_TERM_MVS] + c.weight[DC_TERM_NNS] == 0;
+}
+
+static int
 encode_only(void)
 {
 	static const struct dc_filter filter[] = { { "batch", encode_frame }, { "views", encode_frame }, { NULL, NULL } };
@@ -296,6 +312,7 @@ encode_only(void)
 
 	if (dc_model_open(&e.m, o.model) < 0)
 		dc_die("%s", dc_err());
+	e.untrained = untrained(&e.m);
 	if (o.tokens && with_tokens(&e) < 0)
 		dc_die("%s", dc_err());
 	if (o.hidden)

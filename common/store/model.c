@@ -332,29 +332,27 @@ take_part(struct dc_st *out, const struct dc_model *m, const char *what, struct 
 	return r;
 }
 
-/* What no tensor tells: which words FILIP compares follows from the reading, which a run's state has. */
-static int
-take_reading(const struct dc_model *m, struct dc_config *c)
+int
+dc_model_run(const struct dc_model *m, struct dc_config *run)
 {
 	char *path = dc_xasprintf("%s/state.safetensors", m->dir);
-	struct dc_config run;
-	const char *text;
+	const char *text = NULL;
 	struct dc_st st;
-	int r = access(path, F_OK) < 0 ? 0 : open_file(&st, path);
+	int r = access(path, F_OK) < 0 ? 1 : open_file(&st, path);
 
-	if (r == 0 && access(path, F_OK) == 0) {
+	if (r == 0) {
 		text = dc_st_meta(&st, "config");
-		if (text && (r = dc_config_parse(&run, text, strlen(text))) == 0)
-			c->released = run.released;
+		r = text ? dc_config_parse(run, text, strlen(text)) : 1;
 		dc_st_close(&st);
 	}
 	free(path);
-	return r;
+	return r < 0 ? -1 : r == 0;
 }
 
 int
 dc_model_heads(const struct dc_model *m, struct dc_heads *h)
 {
+	struct dc_config run;
 	int r = 0;
 
 	memset(h, 0, sizeof *h);
@@ -367,7 +365,9 @@ dc_model_heads(const struct dc_model *m, struct dc_heads *h)
 		r = take_part(&h->st, m, "heads/declip.safetensors", &h->c, DC_HEADS);
 		r = r < 0 ? r : take_part(&h->extra, m, there(m->dir, "heads/extra.safetensors") ? "heads/extra.safetensors" :
 		    "state.safetensors", &h->c, DC_EXTRAS);
-		r = r < 0 ? r : take_reading(m, &h->c);
+		if (r == 0 && (r = dc_model_run(m, &run)) == 1)
+			h->c.released = run.released;   /* which words FILIP compares no tensor tells */
+		r = r < 0 ? r : 0;
 	}
 	if (r < 0)
 		dc_heads_close(h);

@@ -38,6 +38,9 @@ int dc_model_open(struct dc_model *m, const char *path) DC_MUST_USE;
 int dc_model_open_config(struct dc_model *m, const char *path) DC_MUST_USE;
 void dc_model_close(struct dc_model *m);
 
+/* The configuration of the run that the model is a checkpoint of, with its method: 1; 0 where it is none; -1 with a message. */
+int dc_model_run(const struct dc_model *m, struct dc_config *run) DC_MUST_USE;
+
 /* The heads of a model, with the extras of names.h; both empty where it has none. c: the model's, with the heads' widths and
  * weight 1 for the terms whose heads are there; released as the run's state says, where it is there. */
 struct dc_heads { struct dc_config c; struct dc_st st, extra; };
