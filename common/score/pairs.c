@@ -67,7 +67,7 @@ take_tokens(struct dc_pairs *p, struct dc_frame *f, int64_t *N, int64_t *C)
 int
 dc_pairs_take(struct dc_pairs *p, struct dc_frame *f)
 {
-	int64_t N, C;
+	int64_t N = 0, C = 0;
 
 	DC_TRY((p->tokens ? take_tokens : take_features)(p, f, &N, &C));
 	if (p->image.n && p->text.n && p->image.D != p->text.D)
