@@ -396,6 +396,8 @@ compose() { # compose POSITION: the six commands of the ring, or seven
 	tokenize=(dc-tokenize --vocab "$vocab" --context "$context" --mlm "$mlm" --as "${opt[as]}" --seed "${opt[seed]}" ${common[@]+"${common[@]}"})
 	args=(dc-encode --loop "$tag" --threads "$threads")
 	pass profile keep-activations
+	[ "$on_host" -le 1 ] || [ -n "${opt[keep-activations]}" ] || # each would take half of what is free
+		args+=(--keep-activations "$(awk -v ranks="$on_host" '/^MemAvailable/ { printf "%d", $2 / 2048 / ranks }' /proc/meminfo)")
 	flag recompute by-value
 	[ "$ranks" = 1 ] || args+=(--sync-bn)
 	encode=("${args[@]}" ${common[@]+"${common[@]}"})
@@ -580,6 +582,7 @@ kill_hung() { # kill_hung SHELL
 ring() {
 	local hung='' shell=$BASHPID
 	trap '' INT TERM HUP USR1
+	set +m
 	exec 5>&- 7>&-
 	[ -z "${opt[stall-exit]}" ] || { kill_hung "$shell" 6<&- 8>&- >/dev/null & hung=$!; }
 	last=(bash -c 'echo $$ >"$1"; shift; exec "$@"' - "$tmp/pid" "${step[@]}" --lifeline 6)

@@ -61,7 +61,7 @@ meet(enum dc_word_kind kind, uint64_t step, uint64_t check, uint64_t bytes)
 	return dc_link_meet(g.l, &(struct dc_word){ .kind = kind, .step = step, .check = check, .bytes = bytes });
 }
 
-/* This frame's body from everybody: g.theirs. The own one is moved there. */
+/* This frame's body from everybody who has one: g.theirs. The own one is moved there. */
 static int
 exchange(const char *kind, uint64_t step, unsigned char *own, size_t bytes)
 {
@@ -72,8 +72,9 @@ exchange(const char *kind, uint64_t step, unsigned char *own, size_t bytes)
 		g.bytes[k] = k == g.l->rank ? own : dc_xaligned((size_t)g.l->word[k].bytes + 1, 1);
 	r = dc_link_share(g.l, own, g.bytes);
 	for (int k = 0; k < g.l->ranks; k++) {
-		if (r != DC_FRAME && k != g.l->rank)
-			free(g.bytes[k]);
+		dc_frame_free(&g.theirs[k]);
+		if ((r != DC_FRAME && k != g.l->rank) || !g.l->word[k].bytes)
+			free(k == g.l->rank ? NULL : g.bytes[k]);
 		else if (r == DC_FRAME && dc_frame_make(&g.theirs[k], kind, step, g.bytes[k], k == g.l->rank ? bytes :
 		    (size_t)g.l->word[k].bytes, k == g.l->rank ? "<stdin>" : g.l->host[k]) < 0)
 			r = DC_FAIL;
@@ -203,8 +204,52 @@ on_features(void)
 
 /* --- gradients --- */
 
+static char *
+name_of(const msgpack_object *key)
+{
+	return key->type == MSGPACK_OBJECT_STR ? dc_xstrndup(key->via.str.ptr, key->via.str.size) : NULL;
+}
+
+/* Whether the frame says that this batch norm's are of the whole batch. */
+static int
+is_synced(const char *name, size_t n)
+{
+	const msgpack_object *a = dc_frame_get(&g.f, "synced");
+
+	for (uint32_t i = 0; a && a->type == MSGPACK_OBJECT_ARRAY && i < a->via.array.size; i++) {
+		const msgpack_object *e = &a->via.array.ptr[i];
+
+		if (e->type == MSGPACK_OBJECT_STR && e->via.str.size == n && !memcmp(e->via.str.ptr, name, n))
+			return 1;
+	}
+	return 0;
+}
+
+static int
+is_statistic(const char *key)
+{
+	const char *end = strstr(key, ".running_");
+
+	return end && (!strcmp(end, ".running_mean") || !strcmp(end, ".running_var")) && !is_synced(key, (size_t)(end - key));
+}
+
+/* The frame's values that are statistics of this rank (1), that are none (0), or all (-1). */
+static void
+put_keys(struct dc_body *b, int statistics)
+{
+	const msgpack_object *map = &g.f.root;
+
+	for (uint32_t i = 0; i < map->via.map.size; i++) {
+		char *key = name_of(&map->via.map.ptr[i].key);
+
+		if (key && (statistics < 0 || is_statistic(key) == statistics))
+			dc_put_copy(b, &g.f, key);
+		free(key);
+	}
+}
+
 /* What is summed: runs of numbers, as long as they lie one behind the other. */
-struct runs { struct { float *p; size_t n; } *r; int n, cap; uint64_t names; };
+struct runs { struct { float *p; size_t n; } *r; int n, cap; uint64_t names; int copied; /* one was not aligned */ };
 
 static void
 add_run(struct runs *s, float *p, size_t n)
@@ -249,6 +294,7 @@ find_run(struct runs *s, const msgpack_object_kv *kv)
 		return dc_frame_err(&g.f, "the gradient of '%.*s' is not f32", (int)kv->key.via.str.size, kv->key.via.str.ptr);
 	s->names = XXH3_64bits_withSeed(kv->key.via.str.ptr, kv->key.via.str.size, s->names + t.n);
 	if (!t.file) {
+		s->copied |= (const unsigned char *)t.data < g.f.body || (const unsigned char *)t.data >= g.f.body + g.f.bytes;
 		add_run(s, (float *)(uintptr_t)t.data, t.n);
 		return 0;
 	}
@@ -281,25 +327,51 @@ join_runs(struct runs *s)
 }
 
 static int
-list_runs(struct runs *s)
+list_map(struct runs *s)
 {
 	const msgpack_object *m = dc_frame_get(&g.f, "gradient");
 
+	s->n = s->copied = 0;
+	s->names = 0;
 	if (m && m->type != MSGPACK_OBJECT_MAP)
 		return dc_frame_err(&g.f, "gradient is not a map");
 	for (uint32_t i = 0; m && i < m->via.map.size; i++)
 		DC_TRY(find_run(s, &m->via.map.ptr[i]));
+	return 0;
+}
+
+/* What is summed must stand in the frame, where numbers that another program has not aligned do not. */
+static int
+align_frame(void)
+{
+	const uint64_t step = g.f.step;
+	size_t n;
+
+	put_keys(&g.b, -1);
+	dc_body_end(&g.b);
+	n = g.b.n;
+	return dc_frame_make(&g.f, "gradients", step, take_body(&g.b), n, "<stdin>");
+}
+
+static int
+list_runs(struct runs *s)
+{
+	DC_TRY(list_map(s));
+	if (s->copied) {
+		DC_TRY(align_frame());
+		DC_TRY(list_map(s));
+	}
 	join_runs(s);
 	return 0;
 }
 
 static int
-sum_runs(struct runs *s)
+sum_runs(struct runs *s, uint64_t statistics)
 {
 	double since = dc_seconds();
 	int r;
 
-	if ((r = meet(DC_WORD_GRADIENTS, g.f.step, s->names, 0)) != DC_FRAME)
+	if ((r = meet(DC_WORD_GRADIENTS, g.f.step, s->names, statistics)) != DC_FRAME)
 		return r;
 	dc_slow_add(&g.slow, dc_seconds() - since);
 	since = dc_seconds();
@@ -309,20 +381,83 @@ sum_runs(struct runs *s)
 	return r;
 }
 
-/* Sums by value stand in the frame's body, whose checksum is another one now; data that were not aligned are copies. */
+/* --- statistics of batch norms that see the rows of one rank: those of all, rank by rank --- */
+
+/* One of them, of all ranks from `first` on, which is the first that has it. */
 static int
-write_sums(void)
+put_statistic(const char *key, int first)
 {
-	const msgpack_object *map = &g.f.root;
+	int64_t shape[2] = { 0, 0 };
+	struct dc_tensor t;
+	float *p;
 
-	for (uint32_t i = 0; i < map->via.map.size; i++) {
-		const msgpack_object *k = &map->via.map.ptr[i].key;
-		char *key = k->type == MSGPACK_OBJECT_STR ? dc_xstrndup(k->via.str.ptr, k->via.str.size) : NULL;
-
-		if (key)
-			dc_put_copy(&g.b, &g.f, key);
-		free(key);
+	for (int pass = 0; pass < 2; pass++) {
+		p = pass ? dc_put_space(&g.b, key, DC_F32, 2, shape) : NULL;
+		for (int k = first; k < g.l->ranks; k++) {
+			if (!dc_frame_get(&g.theirs[k], key))
+				continue;
+			DC_TRY(dc_frame_tensor(&g.theirs[k], key, DC_F32, 2, &t));
+			if (!t.data || (shape[0] && t.shape[1] != shape[1]))
+				return dc_frame_err(&g.theirs[k], "%s has another width than that of another rank", key);
+			if (pass) {
+				memcpy(p, t.data, t.bytes);
+				p += t.n;
+				continue;
+			}
+			shape[0] += t.shape[0];
+			shape[1] = t.shape[1];
+		}
 	}
+	return 0;
+}
+
+static int
+had_by(const char *key, int ranks)
+{
+	for (int k = 0; k < ranks; k++)
+		if (dc_frame_get(&g.theirs[k], key))
+			return 1;
+	return 0;
+}
+
+static int
+put_statistics(void)
+{
+	for (int k = 0; k < g.l->ranks; k++) {
+		const msgpack_object *map = &g.theirs[k].root;
+
+		for (uint32_t i = 0; g.theirs[k].parsed && i < map->via.map.size; i++) {
+			char *key = name_of(&map->via.map.ptr[i].key);
+			int r = key && !had_by(key, k) ? put_statistic(key, k) : 0;
+
+			free(key);
+			DC_TRY(r);
+		}
+	}
+	return 0;
+}
+
+/* Does any rank have some? A rank without a row has none. */
+static int
+any_statistics(void)
+{
+	for (int k = 0; k < g.l->ranks; k++)
+		if (g.l->word[k].bytes)
+			return 1;
+	return 0;
+}
+
+/* The frame anew: sums by value stand in the old one's body, whose checksum is another one now. */
+static int
+write_gradients(void)
+{
+	int some = any_statistics(), r = DC_FRAME;
+
+	put_keys(&g.b, 0);
+	if (some && (r = exchange("gradients", g.f.step, take_body(&g.own), (size_t)g.l->word[g.l->rank].bytes)) != DC_FRAME)
+		return r;
+	if (some)
+		DC_TRY(put_statistics());
 	return dc_frame_write(&g.out, "gradients", g.f.step, &g.b);
 }
 
@@ -341,10 +476,15 @@ static int
 on_gradients(void)
 {
 	struct runs s = { 0 };
-	int r = list_runs(&s) < 0 ? DC_FAIL : sum_runs(&s);
+	int r = list_runs(&s) < 0 ? DC_FAIL : DC_FRAME;
 
+	dc_body_clear(&g.own);
+	put_keys(&g.own, 1);
+	dc_body_end(&g.own);
 	if (r == DC_FRAME)
-		r = in_shared_file(&s) ? dc_frame_pass(&g.out, &g.f) : write_sums();
+		r = sum_runs(&s, g.own.n);
+	if (r == DC_FRAME)
+		r = in_shared_file(&s) && !any_statistics() ? dc_frame_pass(&g.out, &g.f) : write_gradients();
 	free(s.r);
 	return r;
 }
@@ -411,7 +551,7 @@ on_state(void)
 static void
 tell(enum dc_word_kind kind, const char *why)
 {
-	struct dc_word w = { .kind = kind, .step = g.f.step };
+	struct dc_word w = { .kind = kind, .step = g.in.last_step };
 
 	snprintf(w.why, sizeof w.why, "%s", why);
 	dc_link_tell(g.l, &w, farewell_s);
@@ -544,6 +684,7 @@ free_all(void)
 	dc_gather_free(&g.batch);
 	dc_frame_free(&g.f);
 	dc_body_free(&g.b);
+	dc_body_free(&g.own);
 	dc_slow_close(&g.slow);
 	if (g.gradients.map)
 		dc_st_close(&g.gradients);

@@ -12,7 +12,7 @@
 #include "stream/stall.h"
 
 enum { MAGIC = 0x6463776d, TAG_WORD = 1, TAG_DATA = 2, CHUNK = 1 << 28 /* bytes of a message; a count is an int */,
-	BLOCK = 1 << 20 /* numbers that a rank sums at a time */ };
+	BLOCK = 1 << 20 /* numbers that a rank sums at a time */, TILE = 1024 /* of these in cache */ };
 static const double spin_s = 30e-6, soon_s = 20e-3;   /* how long to look without sleep; to sleep but for a moment */
 
 struct dc_link_private {
@@ -147,7 +147,7 @@ first_missing(const struct dc_link *l)
 static const char *
 kind_name(uint32_t kind)
 {
-	static const char *const name[] = { "?", "features", "gradients", "statistics", "reduce", "end", "stop", "fail" };
+	static const char *const name[] = { "?", "features", "gradients", "reduce", "end", "stop", "fail" };
 
 	return name[kind <= DC_WORD_FAIL ? kind : 0];
 }
@@ -303,12 +303,19 @@ scatter(struct dc_link *l, const float *x, size_t n)
 static void
 add_up(const struct dc_link *l, float *x, size_t mine)
 {
-	for (size_t i = 0; i < mine; i++) {
-		double s = 0;
+	double s[TILE];
 
-		for (int k = 0, at = 0; k < l->ranks; k++)
-			s += k == l->rank ? x[i] : l->p->theirs[(size_t)at++ * mine + i];
-		x[i] = (float)s;
+	for (size_t from = 0; from < mine; from += TILE) {
+		const size_t n = mine - from < TILE ? mine - from : TILE;
+
+		memset(s, 0, sizeof s);
+		for (int k = 0, at = 0; k < l->ranks; k++) {
+			const float *y = k == l->rank ? x + from : l->p->theirs + (size_t)at++ * mine + from;
+			for (size_t i = 0; i < n; i++)
+				s[i] += (double)y[i];
+		}
+		for (size_t i = 0; i < n; i++)
+			x[from + i] = (float)s[i];
 	}
 }
 

@@ -21,7 +21,7 @@
 
 #include "stream/stream.h"
 
-enum dc_word_kind { DC_WORD_FEATURES = 1, DC_WORD_GRADIENTS, DC_WORD_STATISTICS, DC_WORD_REDUCE, DC_WORD_END, DC_WORD_STOP,
+enum dc_word_kind { DC_WORD_FEATURES = 1, DC_WORD_GRADIENTS, DC_WORD_REDUCE, DC_WORD_END, DC_WORD_STOP,
 	DC_WORD_FAIL };
 
 struct dc_word {
