@@ -14,7 +14,7 @@ need_python
 train=$top/pipelines/train.sh
 DC_SHM_DIR=$tmp/tmpfs; export DC_SHM_DIR
 TMPDIR=$tmp/small; export TMPDIR
-mkdir "$DC_SHM_DIR" "$TMPDIR" spy
+mkdir "$DC_SHM_DIR" "$TMPDIR" spy pids
 
 cat >arch.json <<'END'
 {"embed_dim": 32, "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8},
@@ -23,15 +23,32 @@ END
 shards=$tmp/'scenes/train-{000..002}.tar'
 options="--arch ./arch.json --batch 24 --shuffle 24 --threads 1 --warmup 4 --lr 1e-4"
 
-# dc-step with a larger epsilon in AdamW: with the recipe's, whatever has no gradient moves by its rounding
-cat >spy/dc-step <<'END'
+# Every tool says its process number, by rank. dc-step has a larger epsilon in AdamW: with the recipe's, whatever has no
+# gradient moves by its rounding. The dc-augment of rank 1 may get only the first $HOLD bytes, and then wait for more; its
+# dc-step may start from another run.
+cat >spy/tool <<'END'
 #!/bin/sh
-case " $* " in *' --print '*) exec "$REAL/dc-step" "$@" ;; esac
-exec "$REAL/dc-step" "$@" --eps 1e-6
+name=${0##*/} rank=${OMPI_COMM_WORLD_RANK-0}
+case " $* " in *' --print '* | *' --count '*) exec "$REAL/$name" "$@" ;; esac
+echo $$ >"$PIDS/$name.$rank.new" && mv "$PIDS/$name.$rank.new" "$PIDS/$name.$rank"
+[ "$name" != dc-step ] || set -- "$@" --eps 1e-6
+[ "$name$rank" != dc-step1 ] || [ -z "${OTHER-}" ] || set -- "$@" --run "$OTHER"
+if [ "$name$rank" = dc-augment1 ] && [ -n "${HOLD-}" ]; then
+	rm -f "$PIDS/held"; mkfifo "$PIDS/held"
+	exec 3<&0
+	{ head -c "$HOLD" <&3; while kill -0 $$ && kill -0 "$(cat "$PIDS/dc-decode.1")"; do sleep 0.1; done 2>/dev/null; } >"$PIDS/held" &
+	exec 3<&-
+	exec "$REAL/$name" "$@" <"$PIDS/held"
+fi
+exec "$REAL/$name" "$@"
 END
-chmod +x spy/dc-step
-for f in "$DC_BIN"/dc-*; do [ -e "spy/${f##*/}" ] || ln -s "$f" spy/; done
-REAL=$DC_BIN; export REAL
+chmod +x spy/tool
+for f in "$DC_BIN"/dc-*; do ln -s "$f" spy/; done
+for tool in dc-decode dc-augment dc-encode dc-mpi dc-loss dc-step; do ln -sf tool "spy/$tool"; done
+REAL=$DC_BIN PIDS=$tmp/pids; export REAL PIDS
+HOLD='' OTHER=''; export HOLD OTHER
+# milliseconds in which all ranks have to end when one has died; on a machine of its own 10000 is plenty (try it: DC_LIMIT_MS=10000)
+limit=${DC_LIMIT_MS:-120000}
 spied() { DC_BIN=$tmp/spy "$@"; }
 
 ranks() { # ranks N COMMAND...
@@ -82,4 +99,143 @@ for method in clip declip; do
 done
 check 'with a queue that is full' awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "nns") c = i } END { exit $c + 0 <= 0 }' two-declip/log.tsv
 
+
+# four ranks, and a batch that they cannot share out evenly; at the end of an epoch a rank has no sample at all
+method=declip; begin four
+run 0 'four ranks' train 4 four --steps 20
+equal one-declip four 'are one process too'
+method=clip; begin short-1 short-4
+for n_short in 1 4; do
+	run 0 "batches of 29 and 2, $n_short ranks" train $((n_short > 1 ? n_short : 0)) short-$n_short --batch 29 --tail short --steps 6
+done
+check 'are the same' "$PYTHON" "$top/tests/compare_runs.py" short-1 short-4 step-00000006 1e-5
+check 'the log has the sizes of the whole batches' sh -c 'cut -f 10 short-4/log.tsv | tail -n +2 | sort -u | tr "\n" " " | grep -x "2 29 "'
+method=declip; begin few
+run 0 'batches of 59 and 1' train 2 few --batch 59 --tail short --steps 4
+check 'the ones make no step' test "$(wc -l <few/log.tsv) $(dc-step --run few --print position)" = '3 4'
+
+# the same bytes: as many ranks again, by value
+begin again
+run 0 'two ranks again, gradients by value' train 2 again --steps 20 --save-every 5 --by-value
+same two-declip again 'give the same bytes'
+
+# a ResNet's batch norms see a rank's own rows: both keep the statistics of both, or the hash after a step tells
+cat >resnet.json <<'END'
+{"embed_dim": 32, "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8},
+ "text_cfg": {"context_length": 16, "vocab_size": 600, "width": 64, "heads": 1, "layers": 1}}
+END
+run 0 'a ResNet on two ranks' train 2 resnet --arch ./resnet.json --vocab vocab.gz --method clip --steps 3 --warmup 1 --save-every 1 --batch 8 --part 4
+check 'takes the statistics of both' "$PYTHON" -c '
+import sys
+data = open("resnet/latest/open_clip_model.safetensors", "rb").read()
+import json, struct
+n = struct.unpack("<Q", data[:8])[0]
+t = json.loads(data[8:8 + n])["visual.bn1.num_batches_tracked"]["data_offsets"]
+raw = data[8 + n + t[0]:8 + n + t[1]]
+seen = struct.unpack("<q" if len(raw) == 8 else "<f", raw)[0]
+sys.exit(seen != 3 * 2)'
+
+# ranks that do not have the same parameters
+begin differ
+dc-init --arch ./arch.json --vocab vocab.gz --queue 100 --nns-after 40 --seed 7 --out other >out 2>&1
+OTHER=$tmp/other
+run 1 'rank 1 with parameters of its own' train 2 differ --steps 20
+OTHER=
+said 'the parameters of rank [01] \(.*\) are not those of rank [01] \(' 'is found out at once'
+[ "$(dc-step --run differ --print step)" = 0 ]; ok $? 'before a step is made'
+
+# --- a rank that dies ---
+until_true() { # until_true COMMAND...: wait for it, two minutes at most; the status says whether it came
+	deadline=$(($(date +%s) + 120))
+	until "$@" 2>/dev/null; do
+		[ "$(date +%s)" -lt $deadline ] || return 1
+		sleep 0.05
+	done
+}
+reached() { [ -f "$1/log.tsv" ] && [ "$(tail -n 1 "$1/log.tsv" | cut -f 1)" -ge "$2" ]; }
+all_dead() {
+	for p in pids/*.[01]; do ! kill -0 "$(cat "$p")" || return 1; done
+}
+at_seven() { # at_seven RUN: two ranks in the background, which have made seven of twenty steps and wait: $job
+	rm -f pids/*
+	begin "$1"
+	HOLD=$(dc-decode --batch 24 --rank 1 --world 2 --steps 7 --shuffle 24 "$shards" 2>/dev/null | wc -c)
+	# shellcheck disable=SC2016,SC2086
+	DC_BIN=$tmp/spy timeout -s KILL 300 env --default-signal=INT,TERM,HUP mpirun -n 2 sh -c \
+		'echo $$ >"$PIDS/train.$OMPI_COMM_WORLD_RANK" && exec bash "$@"' - "$train" --run "$1" --data "$shards" $options --steps 20 --save-every 5 \
+		>rows 2>err </dev/null &
+	job=$!
+	HOLD=
+	until_true reached "$1" 7
+}
+finish() { # wait for it: status in $got, milliseconds in $took
+	since=$(date +%s%N)
+	wait "$job"; got=$?
+	took=$((($(date +%s%N) - since) / 1000000))
+}
+dies() { # dies TOOL RANK
+	at_seven dead
+	kill -KILL "$(cat "pids/$1.$2")"
+	finish
+	[ $got -ne 0 ] && [ $took -lt "$limit" ] || echo "status $got after $took ms" >>err
+	[ $got -ne 0 ] && [ $took -lt "$limit" ]; ok $? "$1 of rank $2 is killed: all ranks end"
+	said "rank $2 \\(.*\\)( failed|: failed: $1 \\(killed by SIGKILL)|process rank $2 with .*(Killed)" 'with a message that names the rank'
+	until_true all_dead; ok $? 'no tool is left'
+	[ -z "$(ls "$DC_SHM_DIR")" ]; ok $? 'nothing is left in shared memory'
+	run 0 'the checkpoints are whole' dc-step --verify dead
+}
+dies dc-encode 1
+run 0 'run again by two' train 2 dead --steps 20 --save-every 5
+same two-declip dead 'to the same bytes'
+dies train 1
+dies dc-step 0
+dies dc-mpi 1
+run 0 'run again by four' train 4 dead --steps 20 --save-every 5
+said 'was trained by 2 processes, and goes on with 4' 'which is said'
+equal one-declip dead 'to the same losses and parameters'
+
+# --- one that stops ---
+at_seven stop
+kill -TERM "$(cat pids/dc-step.1)"
+finish
+[ $got -eq 4 ]; ok $? 'a rank is stopped: the run ends with status 4'
+said 'rank 1 \(.*\) was stopped at step 7: stopping' 'and says whose fault it is'
+check 'with a checkpoint' test "$(dc-step --run stop --print step)" = 7
+run 0 'run again' train 2 stop --steps 20 --save-every 5
+same two-declip stop 'to the same bytes'
+at_seven stop
+kill -USR1 "$(pgrep -P "$job" mpirun || echo "$job")"
+finish
+[ $got -eq 4 ] && [ "$(dc-step --run stop --print step)" = 7 ]; ok $? 'SIGUSR1 to mpirun: stopped, with a checkpoint'
+run 0 'run again by one process' train 0 stop --steps 20 --save-every 5
+equal one-declip stop 'to the same losses and parameters'
+
+# --- what the table says; what is refused ---
+check 'a row for each step but the last' test "$(wc -l <two-declip/ranks.tsv)" -eq 20
+check 'with the bytes' awk -F'\t' 'NR == 1 { if ($8 != "sent_bytes") exit 1; next } $8 <= 0 || $3 > 1 || $5 < 0 { bad = 1 } END { exit bad }' two-declip/ranks.tsv
+run 2 'standard input as data' ranks 2 "$train" --run none --data - --steps 3 --arch ./arch.json --vocab vocab.gz
+said 'each rank reads the shards' 'is refused'
+run 0 'mpirun -n 1' train 1 alone --vocab vocab.gz --method clip --steps 2 --warmup 1
+[ ! -e alone/ranks.tsv ]; ok $? 'needs no dc-mpi'
+run 0 '-n' ranks 2 "$train" -n --run one-clip --steps 20 --save-every 5
+said '^  dc-mpi --refs' 'shows where dc-mpi stands'
+
+# --- ranks with networks of their own ---
+network() { # network NAME ADDRESS: a namespace with one end of a cable
+	ip netns add "$1" && ip -n "$1" link set lo up && ip link set "$1" netns "$1" && ip -n "$1" addr add "$2/30" dev "$1" && ip -n "$1" link set "$1" up
+}
+a=dca$$ b=dcb$$
+if [ "$(id -u)" = 0 ] && command -v ip >/dev/null && ip link add $a type veth peer name $b 2>/dev/null; then
+	trap 'ip netns del $a; ip netns del $b; rm -rf "$tmp"' EXIT
+	printf '#!/bin/sh\nshift\nexec ip netns exec %s sh -c "$*"\n' $b >agent && chmod +x agent
+	method=declip; begin apart
+	net=10.$(($$ / 250 % 250)).$(($$ % 250))
+	network $a "$net.1" && network $b "$net.2"; ok $? 'two networks joined by a cable'
+	# shellcheck disable=SC2086
+	run 0 'a rank in each' spied ip netns exec $a timeout -s KILL 300 mpirun --host "$net.1:1,$net.2:1" --mca plm_rsh_agent "$tmp/agent" -n 2 \
+		"$train" -q --run apart --data "$shards" $options --steps 20 --save-every 5
+	same two-declip apart 'gives the same bytes'
+else
+	skip 'not root, or no network namespaces' 'ranks with networks of their own'
+fi
 done_testing
