@@ -110,7 +110,7 @@ check_range(struct dc_merge *m, int64_t from, int64_t to)
 static void
 refused(const char *what, const int64_t *x, int64_t n, const int64_t *y, int64_t k, const char *message)
 {
-	struct dc_frame f[2] = { { "" } };
+	struct dc_frame f[2] = { { .step = 0 }, { .step = 0 } };
 	struct dc_merge m;
 
 	if (rank_frame(&f[0], x, n, "one") < 0 || rank_frame(&f[1], y, k, "two") < 0)
@@ -152,7 +152,7 @@ check_parts(void)
 int
 main(void)
 {
-	struct dc_frame f[3] = { { "" } };
+	struct dc_frame f[3] = { { .step = 0 }, { .step = 0 }, { .step = 0 } };
 	struct dc_merge m;
 
 	ok(rank_frame(&f[0], a, 4, "rank 0") == 0 && rank_frame(&f[1], NULL, 0, "rank 1") == 0 && rank_frame(&f[2], b, 3, "rank 2") == 0,
