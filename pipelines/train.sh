@@ -309,7 +309,7 @@ elif [ -z "$count" ]; then
 	count=$("$reader" --count "${data[@]}" "${sources[@]}") || exit 1
 fi
 val=()
-[ "$rank" = 0 ] || opt[val]=
+[ "$rank" = 0 ] || opt[val]='' opt[profile]=''
 if [ -n "${opt[val]}" ]; then
 	for name in val-names val-prompts; do
 		[ -z "${opt[$name]}" ] || [ -r "${opt[$name]}" ] || die "--$name ${opt[$name]}: no such file"
@@ -519,7 +519,7 @@ tmp=$(mktemp -d) || exit 1
 validate() {
 	[ -n "${opt[val]}" ] || return 0
 	mkfifo "$tmp/val" && exec 7<>"$tmp/val" 4<"$tmp/val" || exit 1
-	"${val[@]}" --follow <&4 4<&- 7>&- 8>&- &
+	(trap '' USR1; exec "${val[@]}" --follow <&4 4<&- 7>&- 8>&-) &
 	val_pid=$!
 	exec 4<&-
 }

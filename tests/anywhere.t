@@ -38,6 +38,19 @@ else
 	skip 'no jq' 'captions_by_jq.sh'
 fi
 
+# --- the data stages on another machine, which is this one ---
+cat >small.json <<'END'
+{"embed_dim": 32, "vision_cfg": {"image_size": 16, "layers": 1, "width": 64, "patch_size": 8},
+ "text_cfg": {"context_length": 16, "width": 64, "heads": 1, "layers": 1}}
+END
+# shellcheck disable=SC2016
+printf '#!/bin/sh\necho "$1" >asked; shift; exec sh -c "$*"\n' >sshme && chmod +x sshme
+set -- --data train-000.tar --arch ./small.json --batch 8 --merges 60 --steps 3 --warmup 1 --threads 1
+run 0 'train.sh' "$top/pipelines/train.sh" -q --run here "$@"
+run 0 'data_elsewhere.sh' env SSH="$tmp/sshme" "$examples/data_elsewhere.sh" far --run there "$@"
+check 'asks that machine' grep -qx far asked
+check 'and gives the same model' cmp here/latest/open_clip_model.safetensors there/latest/open_clip_model.safetensors
+
 # --- img2dataset: OUT/00000.tar with KEY.jpg KEY.txt KEY.json, beside each 00000.parquet and 00000_stats.json ---
 mkdir i2d
 for shard in 0 1; do

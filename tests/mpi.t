@@ -232,8 +232,8 @@ if [ "$(id -u)" = 0 ] && command -v ip >/dev/null && ip link add $a type veth pe
 	net=10.$(($$ / 250 % 250)).$(($$ % 250))
 	network $a "$net.1" && network $b "$net.2"; ok $? 'two networks joined by a cable'
 	# shellcheck disable=SC2086
-	run 0 'a rank in each' spied ip netns exec $a timeout -s KILL 300 mpirun --host "$net.1:1,$net.2:1" --mca plm_rsh_agent "$tmp/agent" -n 2 \
-		"$train" -q --run apart --data "$shards" $options --steps 20 --save-every 5
+	OMPI_MCA_plm_rsh_agent=$tmp/agent run 0 'a rank in each, by the example on_hosts.sh' spied ip netns exec $a timeout -s KILL 300 \
+		"$top/pipelines/examples/on_hosts.sh" "$net.1,$net.2" -q --run apart --data "$shards" $options --steps 20 --save-every 5
 	same two-declip apart 'gives the same bytes'
 else
 	skip 'not root, or no network namespaces' 'ranks with networks of their own'

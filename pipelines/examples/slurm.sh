@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#SBATCH --job-name=declip --nodes=4 --ntasks-per-node=2 --cpus-per-task=16 --time=24:00:00
+#SBATCH --signal=USR1@180 --requeue --open-mode=append
+# A job for Slurm, to be copied and changed:
+#
+#	sbatch slurm.sh --data '/shared/cc3m/train-{00000..00331}.tar' --run /shared/runs/b32 --arch vit-b-32 --batch 4096 --epochs 32
+#
+# Eight ranks of sixteen threads. Three minutes before the time is over Slurm sends SIGUSR1, the run stops with a checkpoint
+# (status 4), and the job goes back into the queue and continues. This Slurm must know PMIx (srun --mpi=list); without it,
+# `mpirun --map-by slot:PE=16 train.sh ...` in place of srun does the same.
+set -u
+train=$(command -v train.sh || echo "${DC_HOME:-$SLURM_SUBMIT_DIR}/pipelines/train.sh")
+# not `srun ...; status=$?`: the shell has to wait for it, also when a signal comes
+srun --mpi=pmix --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" "$train" -q "$@" &
+trap : USR1
+while wait $!; status=$?; kill -0 $! 2>/dev/null; do :; done
+[ "$status" -ne 4 ] || scontrol requeue "$SLURM_JOB_ID"
+exit "$status"
