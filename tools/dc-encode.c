@@ -962,6 +962,7 @@ send_features(struct train *t)
 	struct dc_frame *last = &t->now.part[t->now.n - 1];
 	int N = t->enc->N, rows = (int)(FEATURES_FRAME / row_bytes(&t->c)), parts = N ? (N + rows - 1) / rows : 1, r = DC_FRAME;
 
+	dc_body_room(&t->body, row_bytes(&t->c) * (size_t)(rows < N ? rows : N));
 	for (int i = 0, from = 0; i < parts && r == DC_FRAME; i++, from += rows) {
 		put_feature_rows(t, from, N - from < rows ? N - from : rows);
 		if (!i && t->c.weight[DC_TERM_MLM] > 0)

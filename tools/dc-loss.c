@@ -549,15 +549,23 @@ keep_local(struct loss *s)
 	}
 }
 
+/* A bound: what a sample has in an answer. */
 static int64_t
-rows_per_frame(const struct loss *s)
+row_bytes(const struct loss *s)
 {
 	int64_t bytes = 0, N = s->in[I1].rows > 0 ? s->in[I1].rows : 1;
 
 	for (int k = 0; k < NLL; k++)
 		bytes += s->wanted[k] ? s->in[k].rows * s->in[k].cols * (int64_t)sizeof(dc_real) : 0;
 	bytes += s->wanted[FT] ? s->in[FT].rows * s->in[FT].cols * (int64_t)sizeof(dc_real) : 0;
-	bytes = (bytes + 2 * N * s->q.D * (int64_t)sizeof(dc_real)) / N + 1;
+	return (bytes + 2 * N * s->q.D * (int64_t)sizeof(dc_real)) / N + 1;
+}
+
+static int64_t
+rows_per_frame(const struct loss *s)
+{
+	const int64_t bytes = row_bytes(s);
+
 	return o.rows ? o.rows : bytes < FRAME_BYTES ? FRAME_BYTES / bytes : 1;
 }
 
@@ -567,8 +575,11 @@ write_answer(struct loss *s, const struct dc_loss_out *r, struct dc_out *out)
 	const int64_t N = s->in[I1].rows, per = rows_per_frame(s), n = N ? (N + per - 1) / per : 1;
 	int ret = DC_FRAME;
 
+	dc_body_room(&s->b, (size_t)(row_bytes(s) * (per < N ? per : N)));
 	for (int64_t i = 0; i < n && ret == DC_FRAME; i++)
 		ret = write_part(s, r, i, n, out);
+	if (n > 1)
+		dc_body_free(&s->b);
 	return ret;
 }
 

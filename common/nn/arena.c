@@ -85,17 +85,26 @@ dc_arena_laid(const struct dc_arena *a)
 }
 
 void
+dc_arena_tidy(struct dc_arena *a)
+{
+	const int first = a->used ? a->at + 1 : a->at;
+	size_t bytes = 0;
+
+	if (a->n_chunks < first + 2)
+		return;
+	for (int i = first; i < a->n_chunks; i++) {
+		bytes += a->chunk[i].size;
+		free(a->chunk[i].mem);
+	}
+	a->chunk[first] = fresh_chunk(bytes);
+	a->n_chunks = first + 1;
+}
+
+void
 dc_arena_reset(struct dc_arena *a)
 {
-	size_t bytes = total(a);
-
 	dc_arena_release(a, (struct dc_arena_mark){ 0, 0 });
-	if (a->n_chunks < 2)
-		return;
-	for (int i = 0; i < a->n_chunks; i++)
-		free(a->chunk[i].mem);
-	a->chunk[0] = fresh_chunk(bytes);
-	a->n_chunks = 1;
+	dc_arena_tidy(a);
 }
 
 void

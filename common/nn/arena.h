@@ -24,6 +24,8 @@ struct dc_arena_mark dc_arena_mark(const struct dc_arena *a);
 void dc_arena_release(struct dc_arena *a, struct dc_arena_mark mark);
 /* Bytes below the top. */
 size_t dc_arena_laid(const struct dc_arena *a);
+/* Put the memory above the top, in several chunks, into one: whatever comes next fits there, and no second lot is touched. */
+void dc_arena_tidy(struct dc_arena *a);
 /* Release everything, and put the memory of several chunks into one: what one step needed, the next has in one piece. */
 void dc_arena_reset(struct dc_arena *a);
 void dc_arena_free(struct dc_arena *a);

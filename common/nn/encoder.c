@@ -557,6 +557,7 @@ drop(struct dc_enc_private *p, struct part *k)
 	else if (!p->resnet.n_blocks)
 		dc_lanes_drop(&k->vit.blocks, &p->image_lanes);
 	dc_arena_release(&p->arena, k->mark);
+	dc_arena_tidy(&p->arena);
 	k->dropped = 1;
 }
 

@@ -241,6 +241,12 @@ dc_put_copy(struct dc_body *b, struct dc_frame *f, const char *key)
 }
 
 void
+dc_body_room(struct dc_body *b, size_t bytes)
+{
+	reserve(b, bytes);
+}
+
+void
 dc_body_free(struct dc_body *b)
 {
 	free(b->p);

@@ -152,6 +152,8 @@ void dc_put_copy(struct dc_body *b, struct dc_frame *f, const char *key);
 void dc_put_object(struct dc_body *b, const char *key, struct dc_frame *f, const msgpack_object *o);
 void dc_put_part(struct dc_body *b, int64_t i, int64_t n);
 void dc_body_free(struct dc_body *b);
+/* Room for so many bytes more: a large body is then not moved while it grows, which takes its memory twice. */
+void dc_body_room(struct dc_body *b, size_t bytes);
 
 /* --- frames that travel by other means than a pipe --- */
 

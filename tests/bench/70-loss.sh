@@ -7,7 +7,9 @@ LONG=${LONG:-}
 
 loss() { # loss METHOD N TARGET
 	steps=$(($2 > 4096 ? 1 : 2)) # nns has its first neighbours in the second
-	bench_frames features "$2" 512 $steps >"$tmp/features"
+	kind=features
+	[ "$1" != clip ] || kind=clip
+	bench_frames $kind "$2" 512 $steps >"$tmp/features"
 	dc-loss -v --method "$1" --nns-after 64 <"$tmp/features" 2>"$tmp/said" >/dev/null || { cat "$tmp/said" >&2; fail "N = $2"; }
 	s=$(processor_s "dc-loss --method $1 --nns-after 64 <'$tmp/features'")
 	mb=$(sed -n 's/.* \([0-9]*\) MB$/\1/p' "$tmp/said" | head -n 1)

@@ -3,7 +3,8 @@
  *
  *	bench_frames value MB COUNT          frames with one tensor of so many MB each
  *	bench_frames reference MB COUNT      frames that name as much, in tensors of 4 MB, and carry none of it
- *	bench_frames features N D COUNT      what dc-loss takes of a DeCLIP step
+ *	bench_frames features N D COUNT      what dc-loss takes of a DeCLIP step, in parts of at most 64 MiB as dc-encode sends it
+ *	bench_frames clip N D COUNT          of a CLIP step
  *	bench_frames read                    read to the end; print the seconds from the first frame to the last, and how many
  *	                                     more there were */
 #include <stdio.h>
@@ -15,7 +16,7 @@
 #include "base/util.h"
 #include "stream/stream.h"
 
-enum { MB = 1 << 20, SIMSIAM = 1024, MLM_SHARE = 2 };
+enum { MB = 1 << 20, SIMSIAM = 1024, MLM_SHARE = 2, PART = 64 * MB };
 
 static struct dc_out out;
 
@@ -38,18 +39,24 @@ random_tensor(struct dc_body *b, const char *name, int64_t n, int64_t d, uint64_
 }
 
 static void
-send_features(int64_t n, int64_t d, uint64_t step)
+send_features(int64_t n, int64_t d, uint64_t step, int clip)
 {
-	static const char *const name[] = { "image_features.0", "image_features.1", "text_features.0", "text_features.1",
+	static const char *const name[] = { "image_features.0", "text_features.0", "image_features.1", "text_features.1",
 		"simsiam_z.0", "simsiam_z.1", "simsiam_p.0", "simsiam_p.1" };
+	const int64_t rows = PART / (4 * (clip ? 2 * d : 4 * d + 4 * SIMSIAM)), parts = (n + rows - 1) / rows;
 	struct dc_body b = { 0 };
 
-	for (int i = 0; i < 8; i++)
-		random_tensor(&b, name[i], n, i < 4 ? d : SIMSIAM, step * 8 + (uint64_t)i);
-	random_tensor(&b, "mlm_nll", n * MLM_SHARE, 0, step);
-	dc_put_double(&b, "logit_scale", 3.5);
-	dc_put_int(&b, "position", (int64_t)step + 1);
-	say("features", step, &b);
+	for (int64_t p = 0; p < parts; p++) {
+		for (int i = 0; i < (clip ? 2 : 8); i++)
+			random_tensor(&b, name[i], n - p * rows < rows ? n - p * rows : rows, i < 4 ? d : SIMSIAM,
+			    (step * (uint64_t)parts + (uint64_t)p) * 8 + (uint64_t)i);
+		if (!p && !clip)
+			random_tensor(&b, "mlm_nll", n * MLM_SHARE, 0, step);
+		dc_put_double(&b, "logit_scale", 3.5);
+		dc_put_int(&b, "position", (int64_t)step + 1);
+		dc_put_part(&b, p, parts);
+		say("features", step, &b);
+	}
 	dc_body_free(&b);
 }
 
@@ -92,6 +99,7 @@ main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
 	const int64_t a = argc > 2 ? atoll(argv[2]) : 0, b = argc > 3 ? atoll(argv[3]) : 0, c = argc > 4 ? atoll(argv[4]) : 0;
+	const int clip = !strcmp(what, "clip"), features = clip || !strcmp(what, "features");
 	struct dc_body end = { 0 };
 
 	dc_main_init("bench_frames");
@@ -99,9 +107,9 @@ main(int argc, char **argv)
 		return read_all();
 	if (dc_out_init(&out, STDOUT_FILENO, "<stdout>") < 0)
 		return 1;
-	for (int64_t step = 0; !strcmp(what, "features") && step < c; step++)
-		send_features(a, b, (uint64_t)step);
-	for (int64_t step = 0; strcmp(what, "features") && step < b; step++)
+	for (int64_t step = 0; features && step < c; step++)
+		send_features(a, b, (uint64_t)step, clip);
+	for (int64_t step = 0; !features && step < b; step++)
 		send_blob(a, (uint64_t)step, !strcmp(what, "reference"));
 	dc_put_map(&end, "counts", 0);
 	say("end", 0, &end);
