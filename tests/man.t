@@ -51,7 +51,7 @@ documented() { # the long options of a page's .It lines
 shown() { sed -n 's/^  \(-[a-zA-Z0-9],\|   \)\{0,1\} *--\([a-z][a-z0-9-]*\).*/\2/p' "$1" | sort -u; }
 letters_shown() { sed -n 's/^  -\([a-zA-Z0-9]\), --.*/\1/p' "$1" | sort -u; }
 letters_documented() { sed -n 's/^\.It Fl \([a-zA-Z0-9]\)\( .*\)\{0,1\}$/\1/p' "$1" | sort -u; }
-for t in $tools train.sh val.sh score.sh classify.sh search.sh plot.sh report.sh top.sh demo.sh; do
+for t in $tools train.sh val.sh score.sh classify.sh search.sh plot.sh report.sh top.sh plan.sh demo.sh; do
 	run 0 "$t --help" "$t" --help
 	[ -s out ] && [ ! -s err ] && head -n 1 out | grep -q "^usage: $t "; ok $? 'on standard output, from "usage:"'
 	cp out help.txt

@@ -21,7 +21,7 @@
 enum { FILL_BLOCK = 1 << 15 };   /* elements that one thread draws */
 
 static struct {
-	const char *arch, *from, *method, *as, *init, *weights, *freeze, *vocab, *out, *model, *scale;
+	const char *arch, *from, *method, *as, *init, *weights, *freeze, *vocab, *out, *model, *scale, *print;
 	int64_t seed, batch, queue, nns_after, simsiam_width, simsiam_hidden, simclr_width, simclr_hidden, filip_width, filip_top, part;
 	int verbose, dry;
 } o = { .method = "declip", .as = "paper", .batch = 64, .filip_top = -1 };
@@ -50,7 +50,8 @@ static const struct dc_opt table[] = {
 	DC_OPT_STR("out", 'o', &o.out, "RUN", "begin the run RUN: write RUN/step-00000000 and RUN/latest"),
 	DC_OPT_STR("model", 0, &o.model, "DIR", "write the model directory DIR, without a run around it"),
 	DC_OPT_FLAG("dry-run", 'n', &o.dry, "write nothing; estimate the memory and the disk that training takes"),
-	DC_OPT_INT("batch", 'b', &o.batch, 1, 1 << 20, "N", "samples in a batch, for --dry-run"),
+	DC_OPT_CHOICE("print", 0, &o.print, "config|bytes", "write nothing; print the configuration, or that estimate as rows of name and bytes"),
+	DC_OPT_INT("batch", 'b', &o.batch, 1, 1 << 20, "N", "samples in a batch, for --dry-run and --print bytes"),
 	DC_OPT_VERBOSE(&o.verbose),
 	DC_OPT_END
 };
@@ -420,28 +421,50 @@ write_run(const struct dc_state *s)
 	free(latest);
 }
 
-/* What the ring will take. Captions have 14 tokens on average (DESIGN's count), or fill the context if that is less. */
-static void
-estimate(const struct dc_config *c)
+/* Bytes that the ring will take. Activations: of captions of 14 tokens on average, or the context if that is less; [0] all of
+ * a batch's, [1] the least, one part's; [.][1] with the blocks computed again. */
+struct bytes { double weights, heads, trained, queue, activations[2][2]; int tokens; };
+
+static struct bytes
+count_bytes(const struct dc_config *c)
 {
+	struct bytes b = { .queue = 4.0 * (double)c->queue * c->embed_dim,
+		.tokens = c->text.context_length < 14 ? c->text.context_length : 14 };
 	struct dc_param *p;
-	double weights = 0, trained = 0, queue = 4.0 * (double)c->queue * c->embed_dim, mb = 1 << 20, heads = 0;
-	int n = dc_params_list(c, &p), tokens = c->text.context_length < 14 ? c->text.context_length : 14;
+	const int n = dc_params_list(c, &p);
 
 	for (int i = 0; i < n; i++) {
-		weights += 4.0 * (double)p[i].n;
-		heads += p[i].head ? 4.0 * (double)p[i].n : 0;
-		trained += dc_param_frozen(c, &p[i]) ? 0 : 4.0 * (double)p[i].n;
+		b.weights += 4.0 * (double)p[i].n;
+		b.heads += p[i].head ? 4.0 * (double)p[i].n : 0;
+		b.trained += dc_param_frozen(c, &p[i]) ? 0 : 4.0 * (double)p[i].n;
 	}
 	free(p);
-	printf("parameters %.3g million, %.3g million of them in heads\n", weights / 4e6, heads / 4e6);
+	for (int least = 0; least < 2; least++)
+		for (int lean = 0; lean < 2; lean++)
+			b.activations[least][lean] = (double)dc_enc_bytes(c, least ? 0 : (int)o.batch, b.tokens, lean);
+	return b;
+}
+
+static void
+print_bytes(const struct bytes *b)
+{
+	printf("weights\t%.0f\nheads\t%.0f\ntrained\t%.0f\nqueue\t%.0f\n", b->weights, b->heads, b->trained, b->queue);
+	printf("activations\t%.0f\nactivations_recompute\t%.0f\n", b->activations[0][0], b->activations[0][1]);
+	printf("least\t%.0f\nleast_recompute\t%.0f\n", b->activations[1][0], b->activations[1][1]);
+}
+
+static void
+estimate(const struct bytes *b)
+{
+	const double mb = 1 << 20, weights = b->weights, trained = b->trained, queue = b->queue;
+
+	printf("parameters %.3g million, %.3g million of them in heads\n", weights / 4e6, b->heads / 4e6);
 	printf("memory: %.0f MB shared (parameters, gradients), dc-step %.0f MB (moments, queue), dc-loss %.0f MB (queue),\n",
 	    (weights + trained) / mb, (2 * trained + queue) / mb, queue / mb);
 	printf("        dc-encode about %.0f MB (activations of %lld pairs, captions of %d tokens; with --recompute %.0f MB;\n",
-	    (double)dc_enc_bytes(c, (int)o.batch, tokens, 0) / mb, (long long)o.batch, tokens,
-	    (double)dc_enc_bytes(c, (int)o.batch, tokens, 1) / mb);
+	    b->activations[0][0] / mb, (long long)o.batch, b->tokens, b->activations[0][1] / mb);
 	printf("        with --keep-activations 0 it is %.0f MB, with both %.0f MB, for batches of any size)\n",
-	    (double)dc_enc_bytes(c, 0, tokens, 0) / mb, (double)dc_enc_bytes(c, 0, tokens, 1) / mb);
+	    b->activations[1][0] / mb, b->activations[1][1] / mb);
 	printf("disk: %.0f MB a checkpoint (with --ema %.0f MB)\n", (weights + 2 * trained + queue) / mb,
 	    (2 * weights + 2 * trained + queue) / mb);
 }
@@ -468,7 +491,7 @@ check_opts(int argc, int first)
 		dc_die_usage("%s: no operand is taken", "dc-init");
 	if (!o.arch && !o.from)
 		dc_die_usage("--arch or --from is needed");
-	if (!o.dry && !o.out == !o.model)
+	if (!o.dry && !o.print && !o.out == !o.model)
 		dc_die_usage("one of --out and --model is needed");
 }
 
@@ -527,8 +550,16 @@ main(int argc, char *argv[])
 	if (o.from && dc_model_open(&from, o.from) < 0)
 		dc_die("%s", dc_err());
 	vocab = configure(&c, &from);
-	if (o.dry) {
-		estimate(&c);
+	if (o.print && !strcmp(o.print, "config")) {
+		char *json = dc_config_json(&c);
+		puts(json);
+		free(json);
+	} else if (o.dry || o.print) {
+		struct bytes b = count_bytes(&c);
+		if (o.print)
+			print_bytes(&b);
+		else
+			estimate(&b);
 	} else {
 		make(&s, &c, &from, vocab);
 		if (o.out)

@@ -1,0 +1,74 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# plan.sh: its sums, and its memory against what runs here.
+. "${0%/*}/lib.sh"
+DC_SHM_DIR=$tmp/tmpfs; export DC_SHM_DIR
+mkdir "$DC_SHM_DIR"
+PATH=$top/pipelines:$PATH
+printf '%s\t%s\n' encode_rate 1e11 loss_rate 5e10 step_rate 1e9 other_seconds 0.001 data_seconds 0.002 data_bytes 7e7 measured_flop 5e9 >rates
+plan() { plan.sh -t --rates rates "$@" >out 2>err; }
+value() { awk -F '\t' -v what="$1" '$1 == what { print $2 }' out; }
+near() { # near GOT WANTED SHARE
+	awk -v g="$1" -v w="$2" -v s="$3" 'BEGIN { print "# " g " against " w; exit !(g >= w * (1 - s) && g <= w * (1 + s)) }' >near
+	status=$?; cat near; return $status
+}
+
+plan --arch vit-b-32; ok $? 'the recipe'
+near "$(value 'useful work of the encoder')" 236658 .001; ok $? 'has 57.8 GFLOP a pair'
+near "$(value encoding)" 2366.6 .001; ok $? 'at the rate that is given'
+near "$(value 'products of the loss, each process')" "$(awk 'BEGIN { print (2 * 4096 ^ 2 * 512 * (16 + 6) + 4096 * 65536 * 512) / 1e9 }')" .001
+ok $? 'the loss: four products for each of four pairs of views, three for each of two neighbours, and the search'
+near "$(value update)" .7118 .001; ok $? 'the update, by its bytes'
+[ "$(value 'bytes over the network, a process')" = 0 ]; ok $? 'one process needs no network'
+near "$(value 'steps of an epoch')" 21484 .001 && near "$(value 'time in all')" "$(awk "BEGIN { print 32 * 88e6 / 4096 * $(value 'a step') }")" .001
+ok $? 'up to 32 epochs of 88 million pairs'
+grep -q 'MORE THAN THERE IS' out; ok $? 'all activations are more than there is here'
+whole=$(value 'dc-encode, besides')
+
+plan --arch vit-b-32 --keep-activations 4000 --memory 24000; ok $? 'with a limit'
+near "$(value 'dc-encode, besides')" 7800 .2 && ! grep -q 'MORE THAN' out; ok $? 'it is a fraction'
+near "$(value 'work done twice')" $((236658 / 3)) .03; ok $? 'for a third more work'
+plan --arch vit-b-32 --recompute && [ "$(value 'dc-encode, besides')" -lt $((whole / 6)) ]; ok $? '--recompute alone'
+near "$(value 'work done twice')" $((236658 * 2 / 9)) .01; ok $? 'for two ninths'
+
+plan --arch vit-b-32 --nodes 8 --network 2; ok $? 'eight processes'
+near "$(value 'bytes over the network, a process')" "$(awk 'BEGIN { print (2 * 7 / 8 * 711.7865 + 7 / 8 * 4096 * 4 * (4 * 512 + 4 * 1024) / 1e6) }')" .001
+ok $? 'sum the gradients and gather the features'
+near "$(value network)" .667 .01; ok $? 'at what the network gives'
+near "$(value encoding)" 295.8 .001; ok $? 'each encodes its share'
+plan --arch rn50 --method clip --batch 64 && near "$(value 'useful work of the encoder')" 320 .001; ok $? "a ResNet's work is what was measured"
+plan --arch vit-s64-p16 --batch 64 --data-threads 4 && near "$(value 'data, beside all that')" .032 .001; ok $? 'data tools beside it'
+sed 's/data_seconds.*/data_seconds	9/' rates >slow && plan.sh --rates slow --arch vit-s64-p16 --batch 64 >out && grep -q 'THE STEP WAITS FOR IT' out &&
+	grep -q '^a step  *576 s' out; ok $? 'which may be what it waits for'
+for method in clip slip filip declip defilip siglip; do plan --arch vit-s64-p16 --method $method && ! grep -qi 'nan\|inf$' out; ok $? "$method"; done
+
+run 2 'no architecture' plan.sh
+run 1 'one that is not there' plan.sh --arch nothing
+run 2 'an unknown option' plan.sh --arch vit-b-32 --speed 3
+run 2 'a batch that does not divide' plan.sh --arch vit-b-32 --nodes 3
+said '^plan.sh: --batch 4096: is not divided evenly by --nodes 3$' 'is said'
+run 2 'no number' plan.sh --arch vit-b-32 --network fast
+printf 'encode_rate\t1e9\n' >few
+run 1 'rates that lack some' plan.sh --arch vit-b-32 --rates few
+said '^plan.sh: few: has no row loss_rate' 'are named'
+
+# --- measured: rates, and the memory of a ring ---
+run 0 'a measurement' plan.sh --arch vit-s64-p16 --batch 256 --rates measured
+cut -f 1 measured | sort | tr '\n' ' ' >names
+check 'leaves its rates' test "$(cat names)" = 'data_bytes data_seconds encode_rate loss_rate measured_flop other_seconds step_rate '
+check 'all above nothing' awk -F '\t' '!($2 > 0) { bad = 1 } END { exit bad }' measured
+if dc-step --version | grep -q sanitize; then
+	skip 'a sanitizer takes memory of its own' 'the memory of dc-encode'
+else
+	dc-scenes --out scenes --train 256 --test 1 --zero-shot 1 --shard 256 --size 64 >/dev/null 2>&1
+	dc-decode --keep-encoded --captions all --tail short scenes/train-000.tar 2>/dev/null | dc-vocab --merges 60 --out vocab.gz 2>/dev/null
+	for keep in 100000 0; do
+		timeout -s KILL 300 train.sh -v -q --run "run-$keep" --data scenes/train-000.tar --vocab vocab.gz --queue 400 --batch 256 --steps 2 \
+			--shuffle 1 --threads 2 --keep-activations "$keep" 2>err >out </dev/null
+		got=$(sed -n 's/^dc-encode: .* \([0-9]*\) MB$/\1/p' err)
+		plan --arch vit-s64-p16 --vocab vocab.gz --queue 400 --batch 256 --keep-activations "$keep"
+		near "$(($(value 'dc-encode, besides') + $(value 'parameters and gradients, shared')))" "$((got * 1048576 / 1000000))" .2
+		ok $? "the memory of dc-encode, --keep-activations $keep"
+	done
+fi
+done_testing
