@@ -91,6 +91,58 @@ same() { # same RUN RUN DESCRIPTION: every file of the last checkpoint, and the 
 } >out 2>err
 ok $? 'shards, a vocabulary and models to begin with'
 
+# dc-loss: of the whole batch's gradients it gives the own rows, and the scales' in rank 0 alone
+check 'dc-loss answers for its own rows' env PYTHONPATH="$top/tests/reference" "$PYTHON" -c '
+import io, subprocess
+import numpy as np, dcstream
+
+r = np.random.default_rng(1)
+f4 = lambda *shape: r.normal(size=shape).astype("<f4")
+N, D, F, G = 7, 8, 4, 3
+words = np.cumsum([0] + [2, 0, 1, 3, 2, 1, 2]).astype("<i4")
+body = {f"{k}_features.{v}": f4(N, D) for k in ("image", "text") for v in (0, 1)}
+body |= {f"simsiam_{k}.{v}": f4(N, 6) for k in "zp" for v in (0, 1)}
+body |= {"mlm_nll": np.abs(f4(9)), "filip_image": f4(N, G, F), "filip_text": f4(words[-1], F), "filip_off": words,
+         "logit_scale": 2.0, "filip_logit_scale": 2.0, "position": 1}
+own = [1, 3, 4]
+several = body | {"local": np.array(own, "<i8"), "local_mlm": np.array([2, 4], "<i8"), "rank": 1, "ranks": 2}
+
+def answer(b, *options):
+    f = io.BytesIO()
+    dcstream.write(f, "features", 0, b)
+    dcstream.write(f, "end", 0, {})
+    out = subprocess.run(["dc-loss", "--method", "defilip", "--queue", "50", "--nns-after", "1", *options], input=f.getvalue(), capture_output=True, check=True)
+    return [b for kind, _, b in dcstream.read(io.BytesIO(out.stdout)) if kind == "dfeatures"]
+
+all, = answer(body)
+mine, = answer(several)
+for k, x in all.items():
+    if k == "mlm_nll":
+        assert np.array_equal(mine[k], x[2:6]), k
+    elif k == "filip_text":
+        assert np.array_equal(mine[k], np.concatenate([x[words[i]:words[i + 1]] for i in own])), k
+    elif k == "nn_enqueue" or not isinstance(x, np.ndarray):
+        assert np.array_equal(mine[k], x) or k.endswith("scale"), k
+    else:
+        assert np.array_equal(mine[k], x[own]), k
+assert mine["logit_scale"] == mine["filip_logit_scale"] == 0 != all["logit_scale"]
+assert mine["batch_size"] == N and all["loss"] == mine["loss"] and "batch_size" not in all
+first, = answer(several | {"rank": 0})
+assert first["logit_scale"] == all["logit_scale"]
+parts = answer(several, "--rows", "2")
+assert len(parts) == 2 and np.array_equal(np.concatenate([p["image_features.1"] for p in parts]), mine["image_features.1"])
+none, = answer(several | {"local": np.array([], "<i8"), "local_mlm": np.array([0, 0], "<i8")})
+assert none["image_features.0"].shape == (0, D) and none["loss"] == all["loss"]'
+said_bad() { run 1 "$1" env PYTHONPATH="$top/tests/reference" "$PYTHON" -c '
+import io, subprocess, sys
+import numpy as np, dcstream
+f = io.BytesIO()
+x = np.ones((4, 8), "<f4")
+dcstream.write(f, "features", 0, {"image_features.0": x, "text_features.0": x, "logit_scale": 2.0, "local": np.array(eval(sys.argv[1]), "<i8"), "rank": 0})
+sys.exit(subprocess.run(["dc-loss", "--method", "clip"], input=f.getvalue(), stdout=subprocess.DEVNULL).returncode)' "$2"; said 'local: row' "$3"; }
+said_bad 'a row that is not there' '[1, 4]' 'is refused'
+said_bad 'rows out of order' '[2, 1]' 'are refused'
+
 for method in clip declip; do
 	begin "one-$method" "two-$method"
 	run 0 "$method: one process" train 0 "one-$method" --method $method --steps 20 --save-every 5

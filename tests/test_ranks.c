@@ -4,8 +4,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ranks/merge.h"
+#include "ranks/slow.h"
 #include "stream/gather.h"
 
 enum { D = 2 };
@@ -149,6 +151,40 @@ check_parts(void)
 	dc_frame_free(&joined);
 }
 
+/* 45 steps in which rank 1 waited for nobody: who was slow, in the table and in warnings, of which there is one in 100 steps. */
+static void
+check_slow(double waits)
+{
+	char host[3][64] = { "alpha", "beta", "gamma" }, path[] = "/tmp/test_ranks.XXXXXX", said[] = "/tmp/test_ranks.XXXXXX", *text;
+	const double waited[] = { waits, 0, waits + 1e-9 };
+	int fd = mkstemp(path), err = mkstemp(said), old = dup(STDERR_FILENO), r = 0, rows = 0;
+	struct dc_slow s;
+	size_t n;
+
+	dc_slow_init(&s, 3, host, path);
+	dup2(err, STDERR_FILENO);
+	for (uint64_t step = 0; step < 45 && r == 0; step++)
+		r = dc_slow_step(&s, waited, step, 100 * step, 200 * step, 0, 0);
+	dup2(old, STDERR_FILENO);
+	dc_slow_close(&s);
+	ok(r == 0 && dc_slurp(path, 1 << 20, &text, &n) == 0, "a table");
+	for (char *row = strchr(text, '\n'); row && row[1]; row = strchr(row + 1, '\n'))
+		rows += strstr(row, waits > 0 ? "\t1\tbeta\t" : "\t0\talpha\t") != NULL && strstr(row, "\t100\t200\n") != NULL;
+	ok(rows == 44, "that names the slow rank and the bytes in each of %d steps but the last", rows);
+	free(text);
+	ok(dc_slurp(said, 1 << 20, &text, &n) == 0, "what is said");
+	if (waits > 0)
+		ok(strstr(text, "rank 1 (beta) is slow") && !strstr(strchr(text, '\n') + 1, "slow"), "one: %.*s", (int)strcspn(text, "\n"), text);
+	else
+		ok(!n, "none where nobody waits");
+	free(text);
+	close(fd);
+	close(err);
+	close(old);
+	unlink(path);
+	unlink(said);
+}
+
 int
 main(void)
 {
@@ -167,6 +203,8 @@ main(void)
 	refused("the same slot twice", a, 4, (const int64_t[]){ 41, 44 }, 2, "both have the sample of slot 44");
 	refused("slots out of order", a, 4, (const int64_t[]){ 43, 41 }, 2, "comes after");
 	check_parts();
+	check_slow(5);
+	check_slow(0);
 	dc_body_free(&body);
 	return done_testing();
 }
