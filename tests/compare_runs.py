@@ -38,7 +38,10 @@ for kind, files in ('weights', ['open_clip_model.safetensors', 'heads/declip.saf
             continue
         other = dict(tensors(f'{b}/{checkpoint}/{file}'))
         for name, t in tensors(f'{a}/{checkpoint}/{file}'):
-            gap = float(np.max(np.abs(t - other.pop(name)), initial=0))
+            gap = float(np.max(np.abs(t - other[name]), initial=0))
+            if name.endswith('logit_scale') and kind == 'state':  # AdamW takes the same step for twice the gradient
+                assert np.allclose(t, other[name], rtol=1e-3, atol=1e-30), (name, t, other[name])
+            del other[name]
             worst[kind] = max(worst[kind], (gap, name))
         assert not other, other.keys()
 for kind, (gap, name) in worst.items():
