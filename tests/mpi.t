@@ -84,9 +84,11 @@ same() { # same RUN RUN DESCRIPTION: every file of the last checkpoint, and the 
 	dc-scenes --out scenes --train 60 --test 1 --zero-shot 1 --shard 20 --size 40 &&
 	dc-decode --keep-encoded --captions all --tail short scenes/train-000.tar | dc-vocab --merges 60 --out vocab.gz &&
 	for method in clip declip; do
-		spied "$train" -q --run "before-$method" --data "$shards" --arch ./arch.json --vocab vocab.gz --method $method --batch 24 --steps 60 --shuffle 24 \
-			--threads 1 --queue 100 --nns-after 40 &&
-		dc-init --from "before-$method" --vocab vocab.gz --method $method --queue 100 --nns-after 40 --out "first-$method" || break
+		heads="--method $method --queue 100 --nns-after 40 --simsiam-width 32 --simsiam-hidden 16 --vocab vocab.gz"
+		# shellcheck disable=SC2086
+		dc-init --arch ./arch.json $heads --out "before-$method" &&
+		spied "$train" -q --run "before-$method" --data "$shards" --arch ./arch.json --method $method --batch 24 --steps 60 --shuffle 24 --threads 1 &&
+		dc-init --from "before-$method" $heads --out "first-$method" || break
 	done
 } >out 2>err
 ok $? 'shards, a vocabulary and models to begin with'
@@ -189,7 +191,8 @@ sys.exit(seen != 3 * 2)'
 
 # ranks that do not have the same parameters
 begin differ
-dc-init --arch ./arch.json --vocab vocab.gz --queue 100 --nns-after 40 --seed 7 --out other >out 2>&1
+# shellcheck disable=SC2086
+dc-init --arch ./arch.json $heads --seed 7 --out other >out 2>&1
 OTHER=$tmp/other
 run 1 'rank 1 with parameters of its own' train 2 differ --steps 20
 OTHER=
