@@ -32,6 +32,7 @@ name=${0##*/} rank=${OMPI_COMM_WORLD_RANK-0}
 case " $* " in *' --print '* | *' --count '*) exec "$REAL/$name" "$@" ;; esac
 echo $$ >"$PIDS/$name.$rank.new" && mv "$PIDS/$name.$rank.new" "$PIDS/$name.$rank"
 [ "$name" != dc-step ] || set -- "$@" --eps 1e-6
+[ "$name" != dc-mpi ] || [ -z "${DEAD-}" ] || set -- "$@" --dead "$DEAD"
 [ "$name$rank" != dc-step1 ] || [ -z "${OTHER-}" ] || set -- "$@" --run "$OTHER"
 if [ "$name$rank" = dc-augment1 ] && [ -n "${HOLD-}" ]; then
 	rm -f "$PIDS/held"; mkfifo "$PIDS/held"
@@ -46,7 +47,8 @@ chmod +x spy/tool
 for f in "$DC_BIN"/dc-*; do ln -s "$f" spy/; done
 for tool in dc-decode dc-augment dc-encode dc-mpi dc-loss dc-step; do ln -sf tool "spy/$tool"; done
 REAL=$DC_BIN PIDS=$tmp/pids; export REAL PIDS
-HOLD='' OTHER=''; export HOLD OTHER
+HOLD='' OTHER='' DEAD=''; export HOLD OTHER DEAD
+via='' hosts='-n 2' # how mpirun is started, and where
 # milliseconds in which all ranks have to end when one has died; on a machine of its own 10000 is plenty (try it: DC_LIMIT_MS=10000)
 limit=${DC_LIMIT_MS:-120000}
 spied() { DC_BIN=$tmp/spy "$@"; }
@@ -216,7 +218,7 @@ at_seven() { # at_seven RUN: two ranks in the background, which have made seven 
 	begin "$1"
 	HOLD=$(dc-decode --batch 24 --rank 1 --world 2 --steps 7 --shuffle 24 "$shards" 2>/dev/null | wc -c)
 	# shellcheck disable=SC2016,SC2086
-	DC_BIN=$tmp/spy timeout -s KILL 300 env --default-signal=INT,TERM,HUP mpirun -n 2 sh -c \
+	DC_BIN=$tmp/spy timeout -s KILL 300 env --default-signal=INT,TERM,HUP $via mpirun $hosts sh -c \
 		'echo $$ >"$PIDS/train.$OMPI_COMM_WORLD_RANK" && exec bash "$@"' - "$train" --run "$1" --data "$shards" $options --steps 20 --save-every 5 \
 		>rows 2>err </dev/null &
 	job=$!
@@ -281,7 +283,7 @@ network() { # network NAME ADDRESS: a namespace with one end of a cable
 }
 a=dca$$ b=dcb$$
 if [ "$(id -u)" = 0 ] && command -v ip >/dev/null && ip link add $a type veth peer name $b 2>/dev/null; then
-	trap 'ip netns del $a; ip netns del $b; rm -rf "$tmp"' EXIT
+	trap 'for p in $(ip netns pids $a) $(ip netns pids $b); do kill -KILL $p; done; ip netns del $a; ip netns del $b; rm -rf "$tmp"' EXIT
 	printf '#!/bin/sh\nshift\nexec ip netns exec %s sh -c "$*"\n' $b >agent && chmod +x agent
 	method=declip; begin apart
 	net=10.$(($$ / 250 % 250)).$(($$ % 250))
@@ -290,6 +292,16 @@ if [ "$(id -u)" = 0 ] && command -v ip >/dev/null && ip link add $a type veth pe
 	OMPI_MCA_plm_rsh_agent=$tmp/agent run 0 'a rank in each, by the example on_hosts.sh' spied ip netns exec $a timeout -s KILL 300 \
 		"$top/pipelines/examples/on_hosts.sh" "$net.1,$net.2" -q --run apart --data "$shards" $options --steps 20 --save-every 5
 	same two-declip apart 'gives the same bytes'
+	DEAD=3 via="ip netns exec $a" hosts="--host $net.1:1,$net.2:1 --mca plm_rsh_agent $tmp/agent -n 2"
+	at_seven cut
+	ip -n $a link set $a down
+	until_true all_dead; ok $? 'the cable is cut: all ranks end'
+	said 'rank 1 \(.*\) failed at step 7: nothing was heard of it for 3' 'with a message that names the rank'
+	[ -z "$(ls "$DC_SHM_DIR")" ]; ok $? 'nothing is left in shared memory'
+	# mpirun and its daemon wait for each other
+	for p in $(ip netns pids $a) $(ip netns pids $b); do kill -KILL "$p"; done 2>/dev/null
+	finish 2>/dev/null
+	run 0 'the checkpoints are whole' dc-step --verify cut
 else
 	skip 'not root, or no network namespaces' 'ranks with networks of their own'
 fi

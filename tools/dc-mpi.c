@@ -22,14 +22,16 @@ static const double farewell_s = 2;   /* for a last word to be on its way */
 static struct {
 	const char *refs, *log;
 	int64_t lifeline;
+	double dead;
 	int verbose;
-} o = { .lifeline = -1 };
+} o = { .lifeline = -1, .dead = 8 };
 
 static struct dc_stall stall = DC_STALL_DEFAULT;
 
 static const struct dc_opt table[] = {
 	DC_OPT_STR("refs", 0, &o.refs, "DIR", "the run's shared directory, where gradients by reference are [none]"),
 	DC_OPT_STR("log", 0, &o.log, "FILE", "rank 0: a row a step here: who was slow, seconds, bytes"),
+	DC_OPT_DOUBLE("dead", 0, &o.dead, 0, 1e9, "SECONDS", "a rank that gives no sign of life for so long has failed; 0: never"),
 	DC_OPT_INT("lifeline", 0, &o.lifeline, 3, 1 << 20, "FD", "end when this pipe, open for reading, has no writer any more"),
 	DC_OPTS_STALL(&stall),
 	DC_OPT_VERBOSE(&o.verbose),
@@ -639,6 +641,7 @@ open_all(int *argc, char ***argv)
 		dc_die("%s", dc_err());
 	g.l->out = g.out.fd;
 	g.l->lifeline = (int)o.lifeline;
+	g.l->dead = o.dead;
 	g.theirs = dc_xcalloc((size_t)g.l->ranks, sizeof *g.theirs);
 	g.bytes = dc_xcalloc((size_t)g.l->ranks, sizeof *g.bytes);
 	dc_slow_init(&g.slow, g.l->ranks, g.l->host, g.l->rank ? NULL : o.log);

@@ -11,14 +11,18 @@
 
 #include "stream/stall.h"
 
-enum { MAGIC = 0x6463776d, TAG_WORD = 1, TAG_DATA = 2, CHUNK = 1 << 28 /* bytes of a message; a count is an int */,
+enum { MAGIC = 0x6463776d, TAG_WORD = 1, TAG_DATA = 2, TAG_BEAT = 3, CHUNK = 1 << 28 /* bytes of a message; a count is an int */,
 	BLOCK = 1 << 20 /* numbers that a rank sums at a time */, TILE = 1024 /* of these in cache */ };
+static const double beat_s = 1, step_s = 0.2;         /* between signs of life; what one look counts as at most */
 static const double spin_s = 30e-6, soon_s = 20e-3;   /* how long to look without sleep; to sleep but for a moment */
 
 struct dc_link_private {
 	struct dc_word *in, own;          /* [ranks] being received; being sent */
 	MPI_Request *from, *to;           /* [ranks] of these */
 	char *got;                        /* [ranks] in[k] is there */
+	MPI_Request *beat_from, *beat_to; /* [ranks] signs of life */
+	char *beat, beat_out;
+	double *silent, looked, beaten;   /* [ranks] seconds without one; when we looked and gave one last */
 	MPI_Request *data; int n_data, cap_data;
 	float *theirs; size_t cap_theirs; /* numbers to be summed */
 	char name[96];
@@ -67,10 +71,54 @@ expect(struct dc_link *l, int k)
 	return check(MPI_Irecv(&l->p->in[k], sizeof *l->p->in, MPI_BYTE, k, TAG_WORD, MPI_COMM_WORLD, &l->p->from[k]), "MPI_Irecv");
 }
 
+/* Nothing has come of rank k for too long: it is as if it had said that it failed. */
+static void
+give_up(struct dc_link *l, int k)
+{
+	l->p->in[k] = (struct dc_word){ .magic = MAGIC, .kind = DC_WORD_FAIL, .step = l->word[l->rank].step };
+	snprintf(l->p->in[k].why, sizeof l->p->in[k].why, "nothing was heard of it for %.3g s", l->p->silent[k]);
+	l->p->got[k] = 1;
+}
+
+static int
+listen_to(struct dc_link *l, int k, double seconds)
+{
+	int heard = 0;
+
+	DC_TRY(check(MPI_Test(&l->p->beat_from[k], &heard, MPI_STATUS_IGNORE), "MPI_Test"));
+	l->p->silent[k] = heard ? 0 : l->p->silent[k] + seconds;
+	if (heard)
+		DC_TRY(check(MPI_Irecv(&l->p->beat[k], 1, MPI_BYTE, k, TAG_BEAT, MPI_COMM_WORLD, &l->p->beat_from[k]), "MPI_Irecv"));
+	if (l->dead > 0 && l->p->silent[k] > l->dead)
+		give_up(l, k);
+	return 0;
+}
+
+/* Signs of life, of ours and of the others. Time counts while we look: who was stopped, or slept with its machine, has not
+ * heard anything either. */
+static int
+beat(struct dc_link *l)
+{
+	double now = dc_seconds(), since = now - l->p->looked;
+	int say = now - l->p->beaten > beat_s, gone;
+
+	l->p->looked = now;
+	for (int k = 0; k < l->ranks; k++) {
+		if (k == l->rank || (l->p->got[k] && l->p->in[k].kind >= DC_WORD_END))
+			continue;
+		DC_TRY(listen_to(l, k, since < step_s ? since : step_s));
+		if (say && MPI_Test(&l->p->beat_to[k], &gone, MPI_STATUS_IGNORE) == MPI_SUCCESS && gone)
+			DC_TRY(check(MPI_Isend(&l->p->beat_out, 1, MPI_BYTE, k, TAG_BEAT, MPI_COMM_WORLD, &l->p->beat_to[k]), "MPI_Isend"));
+	}
+	l->p->beaten = say ? now : l->p->beaten;
+	return 0;
+}
+
 /* What has come of the next words. */
 static int
 progress(struct dc_link *l)
 {
+	DC_TRY(beat(l));
 	for (int k = 0; k < l->ranks; k++) {
 		int done = 0;
 
@@ -383,23 +431,39 @@ dc_link_open(int *argc, char ***argv)
 	l->p->from = dc_xcalloc(n, sizeof *l->p->from);
 	l->p->to = dc_xcalloc(n, sizeof *l->p->to);
 	l->p->got = dc_xcalloc(n, 1);
+	l->p->beat = dc_xcalloc(n, 1);
+	l->p->silent = dc_xcalloc(n, sizeof *l->p->silent);
+	l->p->beat_from = dc_xcalloc(n, sizeof *l->p->beat_from);
+	l->p->beat_to = dc_xcalloc(n, sizeof *l->p->beat_to);
 	for (size_t k = 0; k < n; k++)
-		l->p->from[k] = l->p->to[k] = MPI_REQUEST_NULL;
+		l->p->from[k] = l->p->to[k] = l->p->beat_from[k] = l->p->beat_to[k] = MPI_REQUEST_NULL;
 	learn_hosts(l);
+	l->p->looked = dc_seconds();
 	for (int k = 0; k < l->ranks; k++)
-		if (k != l->rank && expect(l, k) < 0)
+		if (k != l->rank && (expect(l, k) < 0 || check(MPI_Irecv(&l->p->beat[k], 1, MPI_BYTE, k, TAG_BEAT, MPI_COMM_WORLD,
+		    &l->p->beat_from[k]), "MPI_Irecv") < 0))
 			return NULL;
 	return l;
+}
+
+static void
+forget(MPI_Request *r)
+{
+	if (*r == MPI_REQUEST_NULL)
+		return;
+	MPI_Cancel(r);
+	MPI_Request_free(r);
 }
 
 void
 dc_link_close(struct dc_link *l, int orderly)
 {
-	for (int k = 0; orderly && k < l->ranks; k++)
-		if (l->p->from[k] != MPI_REQUEST_NULL) {
-			MPI_Cancel(&l->p->from[k]);
-			MPI_Request_free(&l->p->from[k]);
-		}
+	for (int k = 0; orderly && k < l->ranks; k++) {
+		forget(&l->p->from[k]);
+		forget(&l->p->beat_from[k]);
+		if (l->p->beat_to[k] != MPI_REQUEST_NULL)
+			MPI_Request_free(&l->p->beat_to[k]);
+	}
 	if (orderly)
 		MPI_Finalize();
 	free(l->host);
@@ -408,6 +472,10 @@ dc_link_close(struct dc_link *l, int orderly)
 	free(l->p->from);
 	free(l->p->to);
 	free(l->p->got);
+	free(l->p->beat);
+	free(l->p->silent);
+	free(l->p->beat_from);
+	free(l->p->beat_to);
 	free(l->p->data);
 	free(l->p->theirs);
 	free(l->p);

@@ -10,6 +10,7 @@
  *	dc_link_tell(l, &(struct dc_word){ .kind = DC_WORD_END });
  *	dc_link_close(l, 1);
  *
+ * While they are in these calls all give a sign of life every second.
  * Everybody meets in the same order, so the next word of a rank is either for the same meeting or its last one: END, STOP
  * or FAIL. All calls progress messages only while they run. Waits sleep, since the processors are the encoder's, and
  * watch l->out.
@@ -39,6 +40,7 @@ struct dc_link {
 	struct dc_word *word;   /* [ranks] what came last; one's own too */
 	int left;               /* who has said its last word; -1: nobody */
 	int out, lifeline;      /* watched while waiting; -1: not */
+	double dead;            /* a rank that is silent for so long, in seconds, has failed; 0: never */
 	double waited;          /* seconds in meetings, in all */
 	uint64_t sent, received; /* bytes of data */
 	struct dc_link_private *p;
