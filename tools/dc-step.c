@@ -139,7 +139,7 @@ clear_progress(void)
 
 /* --- signals --- */
 
-static volatile sig_atomic_t stopping;
+static volatile sig_atomic_t stopping, signalled;   /* for whatever reason; by a signal */
 static struct timespec first_signal;
 static int wake[2];   /* a byte in this pipe ends a wait */
 
@@ -150,8 +150,8 @@ on_signal(int sig)
 	int saved = errno;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (!stopping) {
-		stopping = 1;
+	if (!signalled) {
+		stopping = signalled = 1;
 		first_signal = now;
 		if (write(wake[1], "", 1) < 0) {   /* full: it wakes anyway */
 		}
@@ -188,7 +188,6 @@ check_lifeline(void)
 		return;
 	clear_progress();
 	dc_warn("whoever started this ring is gone: stopping");
-	clock_gettime(CLOCK_MONOTONIC, &first_signal);
 	stopping = 1;
 	o.lifeline = r.in.watch[LIFELINE].fd = -1;
 }
