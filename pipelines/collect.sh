@@ -92,7 +92,7 @@ done
 unit=$(tail -n 1 "$tmp/bars")
 case $unit in mean) unit='mean of the recalls' ;; top) unit='top-1' ;; esac
 gnuplot 2>"$tmp/gnuplot" <<END || cat "$tmp/gnuplot" >&2
-set terminal pngcairo size 1300,900 font 'sans,10'
+set terminal pngcairo noenhanced size 1300,900 font 'sans,10'
 set output '$out/.ablation.png.$$'
 set multiplot layout 2,2
 set grid

@@ -26,8 +26,8 @@ case ${1-} in
 esac
 [ $# = 2 ] || { usage >&2; exit 2; }
 case $2 in
-*.png) terminal="pngcairo size 1000,640 font 'sans,11'" ;;
-*.svg) terminal="svg size 1000,640 font 'sans,11' background '#ffffff'" ;;
+*.png) terminal="pngcairo noenhanced size 1000,640 font 'sans,11'" ;;
+*.svg) terminal="svg noenhanced size 1000,640 font 'sans,11' background '#ffffff'" ;;
 *) die_usage "$2: must end in .png or .svg" ;;
 esac
 case $1$2 in *\'*) die "no quotes in file names, gnuplot does not take them: $1 $2" ;; esac
