@@ -36,7 +36,10 @@ END {
 
 	# --- work ---
 	work = x["flop"] * n                                                         # useful, of a process
-	twice = work / 3 * again + (x["recompute"] ? work / 3 * 2 / 3 : 0)
+	once = x["simsiam"] * views * (D * x["simsiam_width"] + 2 * x["simsiam_width"] ^ 2 + 2 * x["simsiam_width"] * x["simsiam_hidden"])
+	once += x["mlm"] * 0.15 * x["tokens"] * x["text_width"] * x["vocab_size"]    # the heads see the whole batch, once
+	forward = work / 3 - 2 * n * once
+	twice = forward * again + (x["recompute"] ? forward * 2 / 3 : 0)
 	gemms = 4 * ((x["clip"] > 0) + 3 * (x["mvs"] > 0) + (x["siglip"] > 0)) + 6 * x["nns"]
 	loss = 2 * N * N * D * gemms + x["nns"] * N * x["queue"] / 4                 # the search is in single precision
 	loss += x["simclr"] * 2 * 2 * 4 * N * N * x["simclr_width"]

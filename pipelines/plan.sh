@@ -189,7 +189,8 @@ given() { printf '%s\t%s\n' "$@"; }
 		embed_dim "$(number embed_dim)" size "$size" context "$(number context_length)" image_views $images caption_views $captions \
 		simsiam "$(on simsiam)" simsiam_width "$(number simsiam_width)" simsiam_hidden "$(number simsiam_hidden)" \
 		simclr "$(($(on simclr) * 2))" simclr_width "$(number simclr_width)" simclr_hidden "$(number simclr_hidden)" \
-		filip "$(on filip)" filip_width "$(number filip_width)" nns "$(on nns)" clip "$(weight clip)" mvs "$(weight mvs)" \
+		filip "$(on filip)" filip_width "$(number filip_width)" nns "$(on nns)" mlm "$(on mlm)" \
+		vocab_size "$(number vocab_size)" text_width "$(grep -o "\"text_cfg\":{[^}]*}" "$tmp/config" | grep -o "\"width\":[0-9]*" | cut -d: -f2)" clip "$(weight clip)" mvs "$(weight mvs)" \
 		siglip "$(weight siglip)" patches "$(awk "BEGIN { print ${patch:-0} ? int($size / ${patch:-1}) ^ 2 : int($size / 32) ^ 2 }")"
 	cat "$tmp/rates"
 	# the queue's rows are of the configuration, its bytes of the estimate
