@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -672,9 +673,13 @@ say_goodbye(int r)
 static void
 report(void)
 {
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
 	fprintf(stderr, "%s: rank %d of %d: sent %.1f MB, received %.1f MB; waited %.3f s for others, shared features in %.3f s, "
-	    "summed gradients in %.3f s\n", dc_progname, g.l->rank, g.l->ranks, 1e-6 * (double)g.l->sent,
-	    1e-6 * (double)g.l->received, g.l->waited, g.shared, g.summed);
+	    "summed gradients in %.3f s; %.2f s CPU\n", dc_progname, g.l->rank, g.l->ranks, 1e-6 * (double)g.l->sent,
+	    1e-6 * (double)g.l->received, g.l->waited, g.shared, g.summed,
+	    (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec));
 }
 
 static void

@@ -10,7 +10,7 @@ command -v mpirun >/dev/null || { note 'no mpirun: no rows of ranks'; exit 0; }
 train() { # train WHAT THREADS [COMMAND...]: into $tmp/$1, with a profile
 	what=$1 threads=$2; shift 2
 	rm -rf "${tmp:?}/$what"
-	"$@" bash "$top/pipelines/train.sh" --quiet --data "$SHARDS" --vocab "$VOCAB" --run "$tmp/$what" --steps "$STEPS" --arch vit-s64-p16 \
+	"$@" bash "$top/pipelines/train.sh" --quiet -v --data "$SHARDS" --vocab "$VOCAB" --run "$tmp/$what" --steps "$STEPS" --arch vit-s64-p16 \
 	    --batch "$batch" --nns-after 64 --warmup 1 --save-every 0 --seed 3 --threads "$threads" --profile "$tmp/$what.profile" 2>"$tmp/err" >/dev/null ||
 	    { cat "$tmp/err" >&2; fail "$what: the ring failed"; }
 	awk -F '\t' '$1 == "the whole step" { print $2 }' "$tmp/$what.profile" >>"$tmp/$what.s"
@@ -29,6 +29,8 @@ for batch in 64 256; do
 	    "$(calc "1000 * $one / $batch" 3)" "$(calc "$one / $two")" -
 	row ranks "batch $batch: exchange of features and gradients" "$(calc "1000 * ($(column 6) + $(column 7))" 1)" 'ms a step' 'the step' \
 	    "$(calc "1000 * $two" 1)" - -
+	row ranks "batch $batch: processor time of dc-mpi" "$(calc "1000 / $STEPS * $(sed -n 's/^dc-mpi: rank 0 .* \([0-9.]*\) s CPU$/\1/p' "$tmp/err")" 1)" \
+	    'ms a step' 'of dc-encode' "$(calc "1000 / $STEPS * $(sed -n 's/^dc-encode: .*real, \([0-9.]*\) s CPU.*/\1/p' "$tmp/err" | median)" 1)" - -
 	row ranks "batch $batch: a rank sends" "$(calc "$(column 8) / 1e6" 2)" 'MB a step' "the gradients" \
 	    "$(calc "$(stat -c %s "$tmp/two/latest/open_clip_model.safetensors" "$tmp/two/latest/heads/declip.safetensors" | awk '{ s += $1 } END { print s }') / 1e6" 2)" - -
 done
