@@ -467,10 +467,10 @@ write_gradients(void)
 static int
 in_shared_file(const struct runs *s)
 {
-	const char *from = g.gradients.map, *to = from + g.gradients.map_bytes;
+	const char *from = g.gradients.map;
 
 	for (int i = 0; i < s->n; i++)
-		if (!from || (const char *)s->r[i].p < from || (const char *)s->r[i].p >= to)
+		if (!from || (const char *)s->r[i].p < from || (const char *)s->r[i].p >= from + g.gradients.map_bytes)
 			return 0;
 	return 1;
 }
