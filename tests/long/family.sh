@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Every method on a vision transformer and on a ResNet, 200 steps of Flickr8k's photographs at 64 pixels: each term of the
 # loss falls, the run goes on from a checkpoint with the same bytes, and recall on the dev set is above chance. One table on
-# stdout, in Markdown; the status is 1 where something of it does not hold. A quarter of an hour of one processor.
+# stdout, in Markdown; the status is 1 where something of it does not hold. Some twenty minutes of one processor.
 #
 #	make family [METHODS='slip filip'] [ARCHS=rn-s64] [STEPS=200] [OUT=DIR to keep the runs]
 set -u -o pipefail
