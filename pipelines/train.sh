@@ -182,10 +182,11 @@ command -v dc-step >/dev/null || die "dc-step is not built (make) and not on PAT
 home=$run count='' ready=
 if [ "$rank" -gt 0 ]; then
 	[ -z "$dry${opt[replay]}" ] || exit 0
-	home=$run/rank-$rank quiet=1
+	home=$run/rank-$rank quiet=1 naps=0
 	until { read -r state of && read -r told && [ "$of" = "$job" ]; } 2>/dev/null <"$run/.ranks"; do
 		sleep 0.1
 		: "$run"/* # a network file system looks again
+		[ $((naps += 1)) -ne 300 ] || echo "$me: waiting for rank 0 to make $run (a file system that both see?)" >&2
 	done
 	[ "$state" = ready ] || exit 1
 	read -r position count <<<"$told"

@@ -636,10 +636,14 @@ start_timer(void)
 static void
 open_all(int *argc, char ***argv)
 {
+	int at;
+
 	if (dc_out_init(&g.out, STDOUT_FILENO, "<stdout>") < 0)
 		dc_die_usage("%s", dc_err());
+	at = dc_wait_begin(&(struct dc_wait){ .fd = -1, .name = "for the dc-mpi of all ranks to start" });
 	if (!(g.l = dc_link_open(argc, argv)))
 		dc_die("%s", dc_err());
+	dc_wait_end(at);
 	g.l->out = g.out.fd;
 	g.l->lifeline = (int)o.lifeline;
 	g.l->dead = o.dead;
