@@ -64,7 +64,9 @@ meet(enum dc_word_kind kind, uint64_t step, uint64_t check, uint64_t bytes)
 	return dc_link_meet(g.l, &(struct dc_word){ .kind = kind, .step = step, .check = check, .bytes = bytes });
 }
 
-/* This frame's body from everybody who has one: g.theirs. The own one is moved there. */
+/* This frame's body from everybody who has one: g.theirs. The own one is moved there.
+ * Where it does not succeed the memory stays as it is, and this process ends: receives and sends of it are under way still,
+ * and MPI would write what comes while the last word is said into what somebody else has by then. */
 static int
 exchange(const char *kind, uint64_t step, unsigned char *own, size_t bytes)
 {
@@ -73,10 +75,11 @@ exchange(const char *kind, uint64_t step, unsigned char *own, size_t bytes)
 
 	for (int k = 0; k < g.l->ranks; k++)
 		g.bytes[k] = k == g.l->rank ? own : dc_xaligned((size_t)g.l->word[k].bytes + 1, 1);
-	r = dc_link_share(g.l, own, g.bytes);
+	if ((r = dc_link_share(g.l, own, g.bytes)) != DC_FRAME)
+		return r;
 	for (int k = 0; k < g.l->ranks; k++) {
 		dc_frame_free(&g.theirs[k]);
-		if ((r != DC_FRAME && k != g.l->rank) || !g.l->word[k].bytes)
+		if (!g.l->word[k].bytes)
 			free(k == g.l->rank ? NULL : g.bytes[k]);
 		else if (r == DC_FRAME && dc_frame_make(&g.theirs[k], kind, step, g.bytes[k], k == g.l->rank ? bytes :
 		    (size_t)g.l->word[k].bytes, k == g.l->rank ? "<stdin>" : g.l->host[k]) < 0)
@@ -527,7 +530,7 @@ on_reduce(void)
 	dc_slow_add(&g.slow, dc_seconds() - since);
 	dc_frame_move(&mine, &g.f);
 	r = exchange("reduce", step, mine.body, mine.bytes);
-	mine.body = NULL;   /* it is in g.theirs */
+	mine.body = NULL;   /* it is in g.theirs, or is being sent */
 	dc_frame_free(&mine);
 	if (r != DC_FRAME)
 		return r;
