@@ -25,7 +25,7 @@ options="--arch ./arch.json --batch 24 --shuffle 24 --threads 1 --warmup 4 --lr 
 
 # Every tool says its process number, by rank. dc-step has a larger epsilon in AdamW: with the recipe's, whatever has no
 # gradient moves by its rounding. The dc-augment of rank 1 may get only the first $HOLD bytes, and then wait for more; its
-# dc-step may start from another run.
+# dc-step may start from another run, its dc-encode and dc-decode may have one more option.
 cat >spy/tool <<'END'
 #!/bin/sh
 name=${0##*/} rank=${OMPI_COMM_WORLD_RANK-0}
@@ -33,6 +33,7 @@ case " $* " in *' --print '* | *' --count '*) exec "$REAL/$name" "$@" ;; esac
 echo $$ >"$PIDS/$name.$rank.new" && mv "$PIDS/$name.$rank.new" "$PIDS/$name.$rank"
 [ "$name" != dc-step ] || set -- "$@" --eps 1e-6
 [ "$name" != dc-mpi ] || [ -z "${DEAD-}" ] || set -- "$@" --dead "$DEAD"
+[ "$name$rank" != "${MORE%% *}1" ] || set -- "$@" "${MORE#* }"
 [ "$name$rank" != dc-step1 ] || [ -z "${OTHER-}" ] || set -- "$@" --run "$OTHER"
 if [ "$name$rank" = dc-augment1 ] && [ -n "${HOLD-}" ]; then
 	rm -f "$PIDS/held"; mkfifo "$PIDS/held"
@@ -47,7 +48,7 @@ chmod +x spy/tool
 for f in "$DC_BIN"/dc-*; do ln -s "$f" spy/; done
 for tool in dc-decode dc-augment dc-encode dc-mpi dc-loss dc-step; do ln -sf tool "spy/$tool"; done
 REAL=$DC_BIN PIDS=$tmp/pids; export REAL PIDS
-HOLD='' OTHER='' DEAD=''; export HOLD OTHER DEAD
+HOLD='' OTHER='' DEAD='' MORE=''; export HOLD OTHER DEAD MORE
 via='' hosts='-n 2' # how mpirun is started, and where
 # milliseconds in which all ranks have to end when one has died; on a machine of its own 10000 is plenty (try it: DC_LIMIT_MS=10000)
 limit=${DC_LIMIT_MS:-120000}
@@ -153,7 +154,7 @@ for method in clip declip; do
 	run 0 "$method: two ranks" train 2 "two-$method" --method $method --steps 20 --save-every 5
 	equal "one-$method" "two-$method" 'the losses and the parameters after 20 steps are the same'
 done
-check 'with a queue that is full' awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "nns") c = i } END { exit $c + 0 <= 0 }' two-declip/log.tsv
+check 'with a queue that is full' awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "nns") c = i } END { exit !c || $c + 0 <= 0 }' two-declip/log.tsv
 
 
 # four ranks, and a batch that they cannot share out evenly; at the end of an epoch a rank has no sample at all
@@ -200,6 +201,16 @@ run 1 'rank 1 with parameters of its own' train 2 differ --steps 20
 OTHER=
 said 'the parameters of rank [01] \(.*\) are not those of rank [01] \(' 'is found out at once'
 [ "$(dc-step --run differ --print step)" = 0 ]; ok $? 'before a step is made'
+
+MORE='dc-encode --by-value'
+run 1 'rank 1 with gradients by value, rank 0 by reference' train 2 differ --steps 20
+MORE=
+said 'gradients of step 0 are of another shape' 'is found out'
+
+MORE='dc-decode --skip=3'
+run 1 'rank 1 at another batch' train 2 differ --steps 20
+MORE=
+said 'has a batch that ends at position|is at features of step' 'is found out too'
 
 # --- a rank that dies ---
 until_true() { # until_true COMMAND...: wait for it, two minutes at most; the status says whether it came
@@ -269,7 +280,7 @@ equal one-declip stop 'to the same losses and parameters'
 
 # --- what the table says; what is refused ---
 check 'a row for each step but the last' test "$(wc -l <two-declip/ranks.tsv)" -eq 20
-check 'with the bytes' awk -F'\t' 'NR == 1 { if ($8 != "sent_bytes") exit 1; next } $8 <= 0 || $3 > 1 || $5 < 0 { bad = 1 } END { exit bad }' two-declip/ranks.tsv
+check 'with the bytes' awk -F'\t' 'NR == 1 { bad = $8 != "sent_bytes"; next } $8 <= 0 || $3 > 1 || $5 < 0 { bad = 1 } END { exit bad }' two-declip/ranks.tsv
 run 2 'standard input as data' ranks 2 "$train" --run none --data - --steps 3 --arch ./arch.json --vocab vocab.gz
 said 'each rank reads the shards' 'is refused'
 run 0 'mpirun -n 1' train 1 alone --vocab vocab.gz --method clip --steps 2 --warmup 1

@@ -123,6 +123,25 @@ check_hashes(void)
 	return DC_FRAME;
 }
 
+/* All ranks have a share of the same batch: one that began elsewhere has other samples, of the same shape. */
+static int
+check_positions(void)
+{
+	const struct dc_word *own = &g.l->word[g.l->rank];
+
+	for (int k = 0; k < g.l->ranks; k++)
+		DC_CHECK(g.l->word[k].position == own->position, "step %llu: %s has a batch that ends at position %lld, this rank one that ends "
+		    "at %lld", (unsigned long long)own->step, dc_link_name(g.l, k), (long long)g.l->word[k].position, (long long)own->position);
+	return DC_FRAME;
+}
+
+static int
+position_in(struct dc_frame *f, int64_t *position)
+{
+	*position = 0;
+	return dc_frame_get(f, "position") ? dc_frame_int(f, "position", position) : 0;
+}
+
 static int
 hash_in(struct dc_frame *f, uint64_t *hash)
 {
@@ -177,9 +196,11 @@ share_features(void)
 	uint64_t step = g.batch.part[0].step, hash;
 	double since = dc_seconds();
 	size_t bytes = 0;
+	int64_t position;
 	int r;
 
 	DC_TRY(hash_in(&g.batch.part[0], &hash));
+	DC_TRY(position_in(&g.batch.part[0], &position));
 	if (g.batch.n == 1) {   /* the body as it came */
 		g.own = (struct dc_body){ .p = g.batch.part[0].body, .n = g.batch.part[0].bytes };
 		g.batch.part[0].body = NULL;
@@ -188,8 +209,8 @@ share_features(void)
 		DC_TRY(dc_merge_parts(&g.own, &g.batch));
 	}
 	r = dc_link_meet(g.l, &(struct dc_word){ .kind = DC_WORD_FEATURES, .step = step, .check = g.run, .bytes = g.own.n, .hash = hash,
-		.waited = g.slow.waited });
-	if (r != DC_FRAME || (r = check_hashes()) != DC_FRAME)
+		.position = position, .waited = g.slow.waited });
+	if (r != DC_FRAME || (r = check_positions()) != DC_FRAME || (r = check_hashes()) != DC_FRAME)
 		return r;
 	for (int k = 0; k < g.l->ranks; k++)
 		bytes += (size_t)g.l->word[k].bytes;
@@ -255,7 +276,7 @@ put_keys(struct dc_body *b, int statistics)
 }
 
 /* What is summed: runs of numbers, as long as they lie one behind the other. */
-struct runs { struct { float *p; size_t n; } *r; int n, cap; uint64_t names; int copied; /* one was not aligned */ };
+struct runs { struct { float *p; size_t n; } *r; int n, cap; uint64_t names /* and sizes, hashed */; int copied; /* one was not aligned */ };
 
 static void
 add_run(struct runs *s, float *p, size_t n)
@@ -368,6 +389,9 @@ list_runs(struct runs *s)
 		DC_TRY(list_map(s));
 	}
 	join_runs(s);
+	/* ranks whose gradients lie otherwise, by value in one and by reference in another, would sum other pieces */
+	for (int i = 0; i < s->n; i++)
+		s->names = XXH3_64bits_withSeed(&s->r[i].n, sizeof s->r[i].n, s->names);
 	return 0;
 }
 

@@ -30,6 +30,7 @@ struct dc_word {
 	uint64_t step, bytes;   /* bytes: what it will share */
 	uint64_t check;         /* must be the same for all: what is summed, what the run is */
 	uint64_t hash;          /* of the parameters; 0: not said */
+	int64_t position;       /* FEATURES: of the batch */
 	double waited;          /* seconds that it waited for others in the step before */
 	char why[128];          /* FAIL: in words */
 };
