@@ -13,7 +13,7 @@ me=train.sh
 rank=${OMPI_COMM_WORLD_RANK-${SLURM_STEP_NUM_TASKS:+$SLURM_PROCID}} ranks=${OMPI_COMM_WORLD_SIZE-${SLURM_STEP_NUM_TASKS-1}}
 on_host=${OMPI_COMM_WORLD_LOCAL_SIZE-${SLURM_STEP_TASKS_PER_NODE-1}} on_host=${on_host%%[!0-9]*}
 rank=${rank:-0}
-job="job=${PMIX_NAMESPACE-},${OMPI_MCA_orte_hnp_uri-},${SLURM_JOB_ID-}.${SLURM_STEP_ID-}"
+job="job=${PMIX_NAMESPACE-},${OMPI_MCA_orte_hnp_uri-},${SLURM_JOB_ID-}.${SLURM_STEP_ID-}.${SLURM_RESTART_COUNT-}"
 [ "$ranks" = 1 ] || me="train.sh: rank $rank ($(uname -n))"
 
 # --- options: name, default, what it is.  An empty default: the tool's own, or worked out below. ---
@@ -186,7 +186,7 @@ if [ "$rank" -gt 0 ]; then
 	until { read -r state of && read -r told && [ "$of" = "$job" ]; } 2>/dev/null <"$run/.ranks"; do
 		sleep 0.1
 		: "$run"/* # a network file system looks again
-		[ $((naps += 1)) -ne 300 ] || echo "$me: waiting for rank 0 to make $run (a file system that both see?)" >&2
+		[ $(((naps += 1) % 600)) -ne 100 ] || echo "$me: waiting for rank 0 to make $run (a file system that both see?)" >&2
 	done
 	[ "$state" = ready ] || exit 1
 	read -r position count <<<"$told"
@@ -196,7 +196,13 @@ if [ "$rank" -gt 0 ]; then
 elif [ "$ranks" -gt 1 ]; then
 	[ -z "${opt[replay]}" ] || die_usage "--replay is work for one process"
 	[ -n "$dry" ] || rm -f "$run/.ranks"
-	[ -n "$dry" ] || trap '[ -n "$ready" ] || [ ! -d "$run" ] || printf "%s\n" "failed $job" "" >"$run/.ranks"' EXIT
+	farewell() { # what a job before this one has left would make ranks begin elsewhere; before the ring they may not have read it
+		case $ready in
+		'') mkdir -p "$run" && printf '%s\n' "failed $job" '' >"$run/.ranks.tmp" && mv "$run/.ranks.tmp" "$run/.ranks" ;;
+		met) rm -f "$run/.ranks" ;;
+		esac
+	}
+	[ -n "$dry" ] || trap farewell EXIT
 fi
 
 # --- run.json: one option a line; what was given before holds, and a change must be meant ---
@@ -365,6 +371,10 @@ captions=(dc-decode --keep-encoded --captions all --tail short "${data[@]}" "${s
 learn=(dc-vocab)
 [ "${opt[merges]}" = 8000 ] || learn+=(--merges "${opt[merges]}") # unasked, it is silent where small data give fewer
 
+rejects_of() { # rejects_of FILE: each rank has its own, but of what is no file, as /dev/null
+	[ "$rank" = 0 ] || { [ -e "$1" ] && [ ! -f "$1" ]; } || { echo "$1.rank-$rank"; return; }
+	echo "$1"
+}
 mpi=()
 compose() { # compose POSITION: the six commands of the ring, or seven
 	args=(${verbose[@]+"${verbose[@]}"})
@@ -374,7 +384,8 @@ compose() { # compose POSITION: the six commands of the ring, or seven
 	args=("$reader" --batch "${opt[batch]}" --seed "${opt[seed]}" --skip "$1" -j "${opt[data-threads]}")
 	[ -z "${opt[steps]}" ] || args+=(--steps "${opt[steps]}")
 	[ -n "${opt[steps]}" ] || args+=(--epochs "${opt[epochs]:-1}")
-	pass shuffle captions rejects
+	pass shuffle captions
+	[ -z "${opt[rejects]}" ] || args+=(--rejects "$(rejects_of "${opt[rejects]}")")
 	[ "$reader" = dc-mix ] || pass tail
 	flag strict exif keep-encoded
 	[ "$ranks" = 1 ] || args+=(--rank "$rank" --world "$ranks")
@@ -626,6 +637,7 @@ while wait $!; [ ! -s "$tmp/status" ] && kill -0 $! 2>/dev/null; do :; done
 read -r -a status <"$tmp/status"
 ring_tools=("$reader" dc-augment dc-tokenize dc-encode ${mpi[@]+dc-mpi} dc-loss dc-step)
 tidy
+case ${status[${#status[@]} - 1]} in 0) ready=${ready:+met} ;; esac # all ranks took part
 fault=() signal=()
 for i in "${!status[@]}"; do
 	s=${status[i]}

@@ -283,6 +283,14 @@ check 'a row for each step but the last' test "$(wc -l <two-declip/ranks.tsv)" -
 check 'with the bytes' awk -F'\t' 'NR == 1 { bad = $8 != "sent_bytes"; next } $8 <= 0 || $3 > 1 || $5 < 0 { bad = 1 } END { exit bad }' two-declip/ranks.tsv
 run 2 'standard input as data' ranks 2 "$train" --run none --data - --steps 3 --arch ./arch.json --vocab vocab.gz
 said 'each rank reads the shards' 'is refused'
+printf 'not a picture' >0007.jpg; printf 'a caption' >0007.txt; cp 0007.jpg 0008.jpg; cp 0007.txt 0008.txt
+tar cf bad.tar 0007.jpg 0007.txt 0008.jpg 0008.txt
+run 0 'two samples that are no pictures' train 2 refuse --data "$tmp/bad.tar" --vocab vocab.gz --method clip --steps 4 --warmup 1 --rejects "$tmp/list"
+check 'are listed by the ranks that read them' sh -c 'test -f list.rank-1 && cat list list.rank-1 | grep -c "000[78]" | grep -x "[2-9]"'
+[ ! -e refuse/.ranks ]; ok $? 'what rank 0 told the others is gone at the end'
+slurm() { run 1 "$2" env SLURM_STEP_NUM_TASKS=2 SLURM_PROCID="$1" SLURM_JOB_ID=7 SLURM_STEP_ID=0 timeout 60 "$train" --run gone --data "$tmp/none.tar"; }
+slurm 0 'rank 0 fails before there is a run'
+slurm 1 'the other one ends too'
 run 0 'mpirun -n 1' train 1 alone --vocab vocab.gz --method clip --steps 2 --warmup 1
 [ ! -e alone/ranks.tsv ]; ok $? 'needs no dc-mpi'
 run 0 '-n' ranks 2 "$train" -n --run one-clip --steps 20 --save-every 5
