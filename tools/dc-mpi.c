@@ -25,7 +25,7 @@ static struct {
 	int64_t lifeline;
 	double dead;
 	int verbose;
-} o = { .lifeline = -1, .dead = 8 };
+} o = { .lifeline = -1, .dead = 20 };
 
 static struct dc_stall stall = DC_STALL_DEFAULT;
 
