@@ -307,6 +307,8 @@ def fifo(g):
 
     f = in_tool(g.choice(["dc-encode", "dc-step"]), "open", "run", outcome, run=lambda p: how.replace("%s", p.at("run/loop")), at=(1, 9))
     f.tool = None
+    if "mkfifo" in how:   # with another FIFO in its place each may wait at one of them, and only --stall can tell
+        f.more = ("--stall", "3", "--stall-exit")
     return f
 
 

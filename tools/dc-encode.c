@@ -719,7 +719,8 @@ start(struct train *t)
 	int r;
 
 	while ((r = read_loop(t, FOR_STEP)) == DC_FRAME && strcmp(t->lf.kind, "parameters"))
-		r = strcmp(t->lf.kind, "state") ? dc_frame_pass(&t->out, &t->lf) : take_config(t);
+		if ((r = strcmp(t->lf.kind, "state") ? dc_frame_pass(&t->out, &t->lf) : take_config(t)) != DC_FRAME)
+			break;
 	if (r != DC_FRAME)
 		return r;
 	if (!t->c.embed_dim)

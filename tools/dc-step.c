@@ -690,15 +690,28 @@ checkpoint(void)
 
 /* --- the loop --- */
 
+/* Whoever opened the FIFO that was there waits at that one. */
+static void
+still_there(const struct stat *was)
+{
+	struct stat sb;
+
+	if (stat(o.loop, &sb) < 0)
+		dc_die_errno("%s", o.loop);
+	if (sb.st_ino != was->st_ino || sb.st_dev != was->st_dev)
+		dc_die("%s: somebody has put another in the place of this FIFO", o.loop);
+}
+
 /* Open the FIFO without waiting for its reader for ever: a dead stdin ends it (3), a signal too. Exit status or -1. */
 static int
-wait_reader(int *fd)
+wait_reader(int *fd, const struct stat *was)
 {
 	struct pollfd p[3] = { { STDIN_FILENO, 0, 0 }, { wake[0], POLLIN, 0 }, { (int)o.lifeline, 0, 0 } };
 
 	while ((*fd = open(o.loop, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {
 		if (errno != ENXIO && errno != EINTR)
 			dc_die_errno("%s", o.loop);
+		still_there(was);
 		if (poll(p, 3, RETRY_MS) < 0)
 			continue;
 		if (p[0].revents & (POLLHUP | POLLERR | POLLNVAL))
@@ -721,7 +734,7 @@ open_loop(void)
 	if (!S_ISFIFO(sb.st_mode))
 		dc_die("%s: not a FIFO", o.loop);
 	at = dc_wait_begin(&(struct dc_wait){ .fd = -1, .name = what });
-	status = wait_reader(&fd);
+	status = wait_reader(&fd, &sb);
 	dc_wait_end(at);
 	free(what);
 	if (status < 0 && dc_out_init(&r.loop, fd, o.loop) < 0)

@@ -462,14 +462,15 @@ remake(dc_real **p, size_t n)
 	*p = dc_xaligned(n, sizeof(**p));
 }
 
+/* Also before a first batch without rows: of several ranks one may have none. */
 static void
 room_for(struct dc_enc *e, int N)
 {
-	const size_t n = N, D = e->c.embed_dim, Z = e->p->simsiam ? e->p->simsiam->Z : 0;
+	const size_t n = N > 0 ? N : 1, D = e->c.embed_dim, Z = e->p->simsiam ? e->p->simsiam->Z : 0;
 
-	if (N <= e->p->N_cap)
+	if (N <= e->p->N_cap && e->p->N_cap)
 		return;
-	e->p->N_cap = N;
+	e->p->N_cap = (int)n;
 	for (int v = 0; v < image_views(e); v++) {
 		if (for_simclr(e, v)) {
 			remake(&e->p->pooled[v], n * (size_t)dc_config_image_width(&e->c));
