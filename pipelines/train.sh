@@ -176,6 +176,7 @@ fi
 [ ${#sources[@]} -eq 0 ] || opt[mix]=$(IFS=$'\t'; echo "${sources[*]}")
 run=${opt[run]}
 [ -n "$run" ] || die_usage "--run DIR is needed"
+[[ ${opt[keep-activations]} =~ ^[0-9]*$ ]] || die_usage "--keep-activations ${opt[keep-activations]}: must be a whole number of MB, 0 or more"
 command -v dc-step >/dev/null || die "dc-step is not built (make) and not on PATH"
 
 # --- several ranks: the first one makes the run, and the others take all options, the length and the position from it ---

@@ -9,6 +9,7 @@ TMPDIR=$tmp; export TMPDIR
 
 check '24 faults are borne as they must be' "$PYTHON" "$top/tests/faults.py" --faults 24 --from "${FAULTS_FROM:-0}" --limit 120
 sed 's/^/# /' out
+check 'and one that ended as if nothing had been, the state lost' "$PYTHON" "$top/tests/faults.py" --faults 1 --from 75 --limit 120
 # a run that goes on otherwise than it began
 mkdir bin
 for t in "$DC_BIN"/dc-* "$DC_BIN"/faultlib.so; do ln -s "$t" bin/; done

@@ -361,7 +361,8 @@ check_numerics(void)
 	dc_numerics_here(&here);
 	if (dc_numerics_check(&r.s.numerics, &here) < 0) {
 		if (!o.accept_numerics)
-			dc_die("%s: %s; the last bits would differ from here on: --accept-numerics goes on all the same", r.s.dir,
+			dc_die("%s: %s; the last bits would differ from here on; with --threads as before "
+			    "they do not, --accept-numerics goes on all the same", r.s.dir,
 			    dc_err());
 		dc_warn("%s: %s; going on", r.s.dir, dc_err());
 	}
