@@ -169,7 +169,7 @@ check 'are the same' "$PYTHON" "$top/tests/compare_runs.py" short-1 short-4 step
 check 'the log has the sizes of the whole batches' sh -c 'cut -f 10 short-4/log.tsv | tail -n +2 | sort -u | tr "\n" " " | grep -x "2 29 "'
 begin short-go
 run 0 'five such batches' train 4 short-go --batch 29 --tail short --steps 5
-run 0 'continued where the next gives two ranks nothing' train 4 short-go --override --steps 7
+run 0 'continued where the next gives two ranks nothing' train 4 short-go --override --batch 29 --tail short --steps 7
 check 'to its end' test "$(dc-step --run short-go --print position)" = 7
 method=declip; begin few
 run 0 'batches of 59 and 1' train 2 few --batch 59 --tail short --steps 4
