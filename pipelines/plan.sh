@@ -145,14 +145,14 @@ measure() {
 # The features of a small model, as wide as this one's.
 measure_loss() {
 	local n=1024 s
-	cat >"$tmp/stub.json" <<-END
+	cat >"$tmp/narrow.json" <<-END
 	{"embed_dim": $(number embed_dim), "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 32},
 	 "text_cfg": {"context_length": 24, "width": 64, "heads": 1, "layers": 1}}
 	END
 	quietly dc-scenes --out "$tmp/small-scenes" --train $n --test 1 --zero-shot 1 --shard $n --size 32
-	quietly dc-init --arch "$tmp/stub.json" --method clip --vocab "$tmp/bpe.txt.gz" --model "$tmp/stub"
-	dc-decode --batch $n "$tmp/small-scenes/train-000.tar" | dc-augment --recipe eval --size 32 | dc-tokenize --model "$tmp/stub" --mlm 0 |
-		dc-encode --model "$tmp/stub" >"$tmp/features" || die "the measurement failed"
+	quietly dc-init --arch "$tmp/narrow.json" --method clip --vocab "$tmp/bpe.txt.gz" --model "$tmp/narrow"
+	dc-decode --batch $n "$tmp/small-scenes/train-000.tar" | dc-augment --recipe eval --size 32 | dc-tokenize --model "$tmp/narrow" --mlm 0 |
+		dc-encode --model "$tmp/narrow" >"$tmp/features" || die "the measurement failed"
 	for _ in 1 2 3; do
 		OMP_NUM_THREADS=$threads quietly dc-loss -v --method clip <"$tmp/features"
 		s=$(sed -n 's/^dc-loss: .* \([0-9.]*\) s real.*/\1/p' "$tmp/err")

@@ -13,16 +13,6 @@
 #include "tests/tap.h"
 #include "tests/nn_model.h"
 
-static inline void
-set_threads(int n)
-{
-#ifdef _OPENMP
-	omp_set_num_threads(n);
-#else
-	(void)n;
-#endif
-}
-
 static inline size_t
 all_gradients(dc_real *to, const struct tiny *m)
 {

@@ -8,9 +8,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #include "base/util.h"
 #include "nn/encoder.h"
+
+static inline void
+set_threads(int n)
+{
+#ifdef _OPENMP
+	omp_set_num_threads(n);
+#else
+	(void)n;
+#endif
+}
 
 enum { TINY_N = 9, TINY_T = 8, TINY_V = 32, TENSORS_MAX = 128 };
 

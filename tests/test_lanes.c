@@ -12,16 +12,6 @@
 
 enum { W = 16, F = 40, HEADS = 2, LAYERS = 3, SEQS = 150, PARS = 12, PASSES = 2 };
 
-static void
-set_threads(int n)
-{
-#ifdef _OPENMP
-	omp_set_num_threads(n);
-#else
-	(void)n;
-#endif
-}
-
 static dc_real *
 random_reals(size_t n, int seed, double spread)
 {

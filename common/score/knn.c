@@ -5,6 +5,7 @@
 
 #include "base/util.h"
 #include "nn/gemm.h"
+#include "score/rows.h"
 
 enum { TILE_Q = 256, TILE_N = 2048 };
 #define EQUAL 1e-9 /* votes that differ by less, as a share, are equal */
@@ -31,16 +32,6 @@ insert(struct list *l, struct dc_near x)
 	l->near[i] = x;
 }
 
-static double
-dot(const dc_real *a, const dc_real *b, int D)
-{
-	double s = 0;
-
-	for (int d = 0; d < D; d++)
-		s += (double)a[d] * b[d];
-	return s;
-}
-
 /* The same rows by their exact cosines. */
 static void
 refine(struct dc_near *near, int64_t k, const dc_real *query, const dc_real *base, int D)
@@ -48,7 +39,7 @@ refine(struct dc_near *near, int64_t k, const dc_real *query, const dc_real *bas
 	struct list l = { near, 0, k };
 
 	for (int64_t i = 0; i < k; i++)
-		insert(&l, (struct dc_near){ dot(query, base + near[i].row * D, D), near[i].row });
+		insert(&l, (struct dc_near){ dc_dot(query, base + near[i].row * D, D), near[i].row });
 }
 
 static void

@@ -27,4 +27,15 @@ int64_t dc_tokens_take(struct dc_rows *r, struct dc_ints *off, struct dc_frame *
 /* Keep n samples, the i-th of them the one that was from[i], each with its rows; *off empty: one row each. */
 void dc_rows_keep(struct dc_rows *r, struct dc_ints *off, const int64_t *from, int64_t n);
 
+/* <a, b> of [D], summed in double. */
+static inline double
+dc_dot(const dc_real *a, const dc_real *b, int D)
+{
+	double s = 0;
+
+	for (int d = 0; d < D; d++)
+		s += (double)a[d] * b[d];
+	return s;
+}
+
 #endif

@@ -109,16 +109,6 @@ dc_tokenwise(struct dc_tokenwise *w, dc_real *x, dc_real *y, const struct dc_sid
 	}
 }
 
-static double
-dot(const dc_real *a, const dc_real *b, int D)
-{
-	double s = 0;
-
-	for (int d = 0; d < D; d++)
-		s += (double)a[d] * b[d];
-	return s;
-}
-
 /* 1/|i| sum_{k in i} max_{r in j} <a_k,b_r> */
 static double
 one_way(const struct dc_side *a, int64_t i, const struct dc_side *b, int64_t j, int D)
@@ -127,9 +117,9 @@ one_way(const struct dc_side *a, int64_t i, const struct dc_side *b, int64_t j, 
 	double sum = 0;
 
 	for (int64_t k = k0; k < k1 && r0 < r1; k++) {
-		double max = dot(a->row + k * D, b->row + r0 * D, D);
+		double max = dc_dot(a->row + k * D, b->row + r0 * D, D);
 		for (int64_t r = r0 + 1; r < r1; r++)
-			max = fmax(max, dot(a->row + k * D, b->row + r * D, D));
+			max = fmax(max, dc_dot(a->row + k * D, b->row + r * D, D));
 		sum += max;
 	}
 	return k0 < k1 ? sum / (double)(k1 - k0) : 0;
