@@ -148,12 +148,12 @@ faults: deps   ## faults put into whole rings: what dies is named, what goes on 
 	@$(MAKE) -s -j$(JOBS) all $(B)/faultlib.so
 	@DC_BIN='$(abspath $(B))' /usr/bin/python3 tests/faults.py --faults $(FAULTS) --from $(or $(FAULTS_FROM),0) --seed $(or $(FAULTS_SEED),0) $(FAULTS_OPTIONS)
 
-# FUZZ= for some of them, FUZZ_SECONDS= for each; what they find lies in build/fuzz/findings
+# FUZZ= for some of them, FUZZ_SECONDS= of processor time for each; FUZZ_DIR= keeps corpus, findings and ledger elsewhere than in build/fuzz
 FUZZ_CFLAGS = -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DDC_LIBFUZZER
-fuzz:   ## every parser of foreign bytes under libFuzzer and the sanitizers (clang), a minute each: one table
+fuzz:   ## every parser of foreign bytes under libFuzzer and the sanitizers (clang), a minute each: one table, and a ledger
 	@$(MAKE) -s -j$(JOBS) B=build/fuzz CC=clang MARCH= CFLAGS='$(FUZZ_CFLAGS)' WARN='$(WARN) -Wno-pass-failed' \
 	    LDFLAGS=-fsanitize=fuzzer FUZZ_MAIN= $(FUZZ:%=build/fuzz/fuzz_%)
-	@FUZZ_SECONDS='$(FUZZ_SECONDS)' sh tests/fuzz/run.sh build/fuzz $(FUZZ)
+	@FUZZ_SECONDS='$(FUZZ_SECONDS)' FUZZ_DIR='$(FUZZ_DIR)' sh tests/fuzz/run.sh build/fuzz $(FUZZ)
 
 # TESTS= for some; the large ones take valgrind an hour
 MEMORY   = test_adamw test_config test_half test_mask test_safetensors test_stream test_tar
