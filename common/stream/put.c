@@ -30,6 +30,8 @@ append(void *arg, const char *p, size_t n)
 {
 	struct dc_body *b = arg;
 
+	if (!n)
+		return 0;       /* an empty string that was read has no address */
 	reserve(b, n);
 	memcpy(b->p + b->n, p, n);
 	b->n += n;
