@@ -13,7 +13,9 @@
  *	                  short       it moves at most one byte (read) or half (write)
  *	                  run         a shell runs $DC_FAULT_RUN before it
  *	DC_FAULT_FIRED    this file is made when the fault happens
- *	DC_FAULT_COUNT    with no DC_FAULT_TOOL: at the exit of each tool a line "tool call n" is appended for each kind */
+ *	DC_FAULT_COUNT    with no DC_FAULT_TOOL: at the exit of each tool a line "tool call n" is appended for each kind
+ *	DC_FAULT_TRACE    a line is appended for each call that succeeds and says what reaches the disk, and in which order:
+ *	                  create PATH, mkdir PATH, write PATH, sync PATH, rename FROM TO, with tabs between. For tests/checkpoint.t */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +42,7 @@ static const struct { const char *name; int value; } errnos[] = { { "EIO", EIO }
 static struct {
 	int ready, active, wanted[CALLS];
 	long at, times;
-	const char *action;
+	const char *action, *trace;
 	atomic_long n, of[CALLS];
 } s;
 
@@ -93,6 +95,7 @@ begin(void)
 	s.ready = 1;
 	if (strncmp(program_invocation_short_name, "dc-", 3) || only_asks())
 		return;
+	s.trace = getenv("DC_FAULT_TRACE");
 	if (!tool && getenv("DC_FAULT_COUNT")) {
 		s.active = 1;
 		atexit(count_calls);
@@ -192,6 +195,53 @@ met(enum call c)
 	return -1;
 }
 
+/* What NAME below the directory DIR is called, or what is open as DIR if there is no name. */
+static void
+path_of(char path[4096], int dir, const char *name)
+{
+	char link[64];
+	long n = 0;
+
+	if (!name || name[0] != '/') {
+		if (dir == AT_FDCWD)
+			snprintf(link, sizeof link, "/proc/self/cwd");
+		else
+			snprintf(link, sizeof link, "/proc/self/fd/%d", dir);
+		n = syscall(SYS_readlinkat, AT_FDCWD, link, path, 4000);
+	}
+	n = n > 0 ? n : 0;
+	snprintf(path + n, 4096 - (size_t)n, "%s%s", name && n ? "/" : "", name ? name : "");
+}
+
+/* One line of DC_FAULT_TRACE, of what has a place in a file system. */
+static void
+trace(const char *what, int dir, const char *name, int to_dir, const char *to)
+{
+	char path[4096], to_path[4096] = "", line[8400];
+	const int e = errno;
+	int fd, n;
+
+	if (!s.trace)
+		return;
+	path_of(path, dir, name);
+	if (to)
+		path_of(to_path, to_dir, to);
+	if (path[0] == '/' && (fd = (int)syscall(SYS_openat, AT_FDCWD, s.trace, O_WRONLY | O_APPEND | O_CREAT, 0644)) >= 0) {
+		n = snprintf(line, sizeof line, "%s\t%s%s%s\n", what, path, to ? "\t" : "", to_path);
+		syscall(SYS_write, fd, line, n);
+		syscall(SYS_close, fd);
+	}
+	errno = e;
+}
+
+static ssize_t
+written(int fd, ssize_t n)
+{
+	if (n >= 0)
+		trace("write", fd, NULL, 0, NULL);
+	return n;
+}
+
 static enum call
 kind(int fd)
 {
@@ -216,7 +266,7 @@ write(int fd, const void *p, size_t n)
 {
 	const int m = fd == STDERR_FILENO ? 0 : met(kind(fd));
 
-	return m < 0 ? -1 : syscall(SYS_write, fd, p, m ? (n + 1) / 2 : n);
+	return m < 0 ? -1 : written(fd, syscall(SYS_write, fd, p, m ? (n + 1) / 2 : n));
 }
 
 ssize_t
@@ -224,7 +274,7 @@ pwrite(int fd, const void *p, size_t n, off_t at)
 {
 	const int m = met(kind(fd));
 
-	return m < 0 ? -1 : syscall(SYS_pwrite64, fd, p, m ? (n + 1) / 2 : n, at);
+	return m < 0 ? -1 : written(fd, syscall(SYS_pwrite64, fd, p, m ? (n + 1) / 2 : n, at));
 }
 
 ssize_t
@@ -238,33 +288,45 @@ writev(int fd, const struct iovec *v, int n)
 	for (; m && n > 1 && !v->iov_len; n--)
 		v++;
 	if (!m || !n)
-		return syscall(SYS_writev, fd, v, n);
+		return written(fd, syscall(SYS_writev, fd, v, n));
 	half = (struct iovec){ v->iov_base, (v->iov_len + 1) / 2 };
-	return syscall(SYS_writev, fd, &half, 1);
+	return written(fd, syscall(SYS_writev, fd, &half, 1));
 }
 
-int
-fsync(int fd)
+static int
+sync_by(int fd, long number)
 {
-	return met(FSYNC) < 0 ? -1 : (int)syscall(SYS_fsync, fd);
+	const int r = met(FSYNC) < 0 ? -1 : (int)syscall(number, fd);
+
+	if (r == 0)
+		trace("sync", fd, NULL, 0, NULL);
+	return r;
 }
 
-int
-rename(const char *from, const char *to)
-{
-	return met(RENAME) < 0 ? -1 : (int)syscall(SYS_rename, from, to);
-}
-
-int
-renameat(int a, const char *from, int b, const char *to)
-{
-	return met(RENAME) < 0 ? -1 : (int)syscall(SYS_renameat2, a, from, b, to, 0);
-}
+int fsync(int fd) { return sync_by(fd, SYS_fsync); }
+int fdatasync(int fd) { return sync_by(fd, SYS_fdatasync); }
 
 int
 renameat2(int a, const char *from, int b, const char *to, unsigned flags)
 {
-	return met(RENAME) < 0 ? -1 : (int)syscall(SYS_renameat2, a, from, b, to, flags);
+	const int r = met(RENAME) < 0 ? -1 : (int)syscall(SYS_renameat2, a, from, b, to, flags);
+
+	if (r == 0)
+		trace("rename", a, from, b, to);
+	return r;
+}
+
+int renameat(int a, const char *from, int b, const char *to) { return renameat2(a, from, b, to, 0); }
+int rename(const char *from, const char *to) { return renameat2(AT_FDCWD, from, AT_FDCWD, to, 0); }
+
+int
+mkdirat(int dir, const char *path, mode_t mode)
+{
+	const int r = (int)syscall(SYS_mkdirat, dir, path, mode);
+
+	if (r == 0)
+		trace("mkdir", dir, path, 0, NULL);
+	return r;
 }
 
 void *
@@ -286,13 +348,25 @@ posix_fallocate(int fd, off_t at, off_t n)
 		return r;
 	}
 	*(void **)&real = dlsym(RTLD_NEXT, "posix_fallocate");
-	return real(fd, at, n);
+	r = real(fd, at, n);
+	written(fd, -r);
+	return r;
 }
 
 static mode_t
 mode_of(int flags, va_list ap)
 {
 	return flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;
+}
+
+static int
+open_by(int dir, const char *path, int flags, mode_t mode)
+{
+	const int fd = s.ready && met(OPEN) < 0 ? -1 : (int)syscall(SYS_openat, dir, path, flags, mode);
+
+	if (fd >= 0 && flags & O_CREAT)
+		trace("create", fd, NULL, 0, NULL);
+	return fd;
 }
 
 int
@@ -304,7 +378,7 @@ open(const char *path, int flags, ...)
 	va_start(ap, flags);
 	mode = mode_of(flags, ap);
 	va_end(ap);
-	return s.ready && met(OPEN) < 0 ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+	return open_by(AT_FDCWD, path, flags, mode);
 }
 
 int
@@ -316,7 +390,7 @@ openat(int dir, const char *path, int flags, ...)
 	va_start(ap, flags);
 	mode = mode_of(flags, ap);
 	va_end(ap);
-	return s.ready && met(OPEN) < 0 ? -1 : (int)syscall(SYS_openat, dir, path, flags, mode);
+	return open_by(dir, path, flags, mode);
 }
 
 int
