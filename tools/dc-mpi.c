@@ -347,6 +347,8 @@ join_runs(struct runs *s)
 {
 	int n = s->n;
 
+	if (!n)     /* nothing has an address, where the batch made no step */
+		return;
 	qsort(s->r, (size_t)n, sizeof *s->r, by_place);
 	s->n = 0;
 	for (int i = 0; i < n; i++)
