@@ -94,5 +94,9 @@ score 1 'labels of -1 only' unlabelled dc-zeroshot --classes prompts.dcs --promp
 score 1 'a line that comes twice' parts dc-zeroshot --classes line_twice.dcs
 said 'line_twice.dcs: ' 'is an error'
 score 1 'a class file without end' parts dc-zeroshot --classes noend.dcs
+run 1 'two streams, one after the other' sh -c 'cat parts.dcs parts.dcs | dc-recall'
+said '^dc-recall: <stdin>: something follows the end frame' 'are an error: the second would not count'
+run 1 'rubbish after the end' sh -c '{ cat parts.dcs; echo; } >long.dcs; dc-recall <long.dcs'
+said '^dc-recall: <stdin>: something follows the end frame' 'is one too'
 run 1 'a full output device' sh -c 'dc-recall <parts.dcs >/dev/full'
 done_testing

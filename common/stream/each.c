@@ -6,6 +6,18 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Streams that were put one after the other with cat(1) are no stream: what comes after the first would be lost. */
+static int
+nothing_follows(struct dc_in *in, struct dc_frame *f)
+{
+	const int r = dc_frame_read(in, f);
+
+	if (r != DC_FRAME && r != DC_FAIL)
+		return DC_FRAME;
+	dc_err_put("%s: something follows the end frame; two streams? (dc-pick joins those of features)", in->name);
+	return DC_FAIL;
+}
+
 static int
 each(struct dc_in *in, const char *kind, int (*take)(void *, struct dc_frame *), void *arg)
 {
@@ -17,6 +29,8 @@ each(struct dc_in *in, const char *kind, int (*take)(void *, struct dc_frame *),
 			r = DC_FAIL;
 			break;
 		}
+	if (r == DC_FRAME)
+		r = nothing_follows(in, &f);
 	dc_frame_free(&f);
 	return dc_io_status(in, r);
 }

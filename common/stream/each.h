@@ -7,7 +7,7 @@
 
 /* Hand each frame of `kind` (NULL: of any kind but `end`) of the stream in the file `path`, "-" being standard input, to `take`,
  * which returns 0, or -1 with a message. Other frames are ignored.
- * Return an exit status, DC_EXIT_OK where the stream came to its end frame, with its message printed if there is one to
+ * Return an exit status, DC_EXIT_OK where the stream came to its end frame and nothing follows that, with its message printed if there is one to
  * print. */
 int dc_stream_each(const char *path, const char *kind, int (*take)(void *arg, struct dc_frame *f), void *arg) DC_MUST_USE;
 
