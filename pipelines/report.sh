@@ -399,6 +399,10 @@ retrieval() { # retrieval K RUN: captions and the images that come nearest, righ
 	local k=$1 run=$2 source N D C pick=48 q right place deep
 	section 'What it finds'
 	if [ ${#tests[@]} -eq 0 ]; then missing 'Nothing to look for; give <code>--test SHARDS</code>.'; echo '</section>'; return; fi
+	if dc-step --run "$run" --print config 2>/dev/null | grep -q '"method":"filip"'; then
+		missing 'FILIP compares token by token: nothing trained the features of whole images and captions, by which this would be searched.'
+		echo '</section>'; return
+	fi
 	if [ ! -s "$tmp/features.$k" ] || ! dc-npy --normalize "$tmp/test.npy" <"$tmp/features.$k" 2>"$tmp/why"; then
 		missing 'The test images could not be encoded.'; echo '</section>'; return
 	fi

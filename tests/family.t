@@ -66,6 +66,15 @@ encode filip 2>warned | dc-recall --tsv | cmp - features.tsv >err 2>&1; ok $? 'w
 check 'but nothing trained them, which is said once' sh -c '[ "$(grep -c "nothing trained its features of whole images and captions" warned)" = 1 ] && [ "$(wc -l <warned)" = 1 ]'
 score recall filip "$test" >out 2>err; cmp out tokens.tsv >>err 2>&1; ok $? 'score.sh scores a run of FILIP by tokens'
 score --similarity features recall filip "$test" >out 2>err; cmp out features.tsv >>err 2>&1; ok $? 'or as it is told'
+run 0 'dc-npy of tokens' sh -c 'dc-npy filip.npy <filip.dcs'
+check 'says once that they are left out' sh -c 'dc-npy filip.npy <filip.dcs 2>&1 | grep -c . | grep -qx 1'
+run 0 'dc-pick of tokens' sh -c 'dc-pick filip.dcs >picked.dcs'
+said '^dc-pick: the tokens of --tokens are left out$' 'says it too'
+run 0 'a report of FILIP' "$top/pipelines/report.sh" --test "$test" -o - filip
+said 'FILIP compares token by token' 'shows no neighbours by features that nothing trained'
+mkdir photos && tar -xf "$test" -C photos && rm photos/*.txt
+run 0 'classify.sh by such features' "$top/pipelines/classify.sh" --tsv filip photos 'a red circle' 'a blue star'
+said 'filip: nothing trained its features of whole images and captions' 'says so'
 encode defilip | dc-recall --tsv >features.tsv 2>err
 score recall defilip "$test" >out 2>err; cmp out features.tsv >>err 2>&1; ok $? 'one of DeFILIP by features'
 encode defilip --tokens | dc-recall --tsv --similarity tokens >tokens.tsv 2>err
