@@ -88,25 +88,31 @@ if [ "$similarity" = tokens ]; then
 	recall+=(--similarity tokens)
 	zeroshot+=(--similarity tokens)
 fi
-views() { # views DECODE-OPTION... SHARDS...: every image once, as the model wants to see it
-	dc-decode --tail short "$@" | dc-augment --recipe eval --model "$model"
-}
 encode_all() { dc-encode --model "$model" ${tokens[@]+"${tokens[@]}"}; }
+blame() { # blame STATUS...: exit as the tool of a pipeline that failed; 3 is only that a neighbour went away
+	local s
+	for s; do [ "$s" -eq 0 ] || [ "$s" -eq 3 ] || exit "$s"; done
+	exit 1
+}
+views() { # views DECODE-OPTION... SHARDS...: every image once, as the model wants to see it
+	dc-decode --tail short "$@" | dc-augment --recipe eval --model "$model" || blame "${PIPESTATUS[@]}"
+}
 encode() { if [ -n "$features" ]; then encode_all | tee -p "$features"; else encode_all; fi; }
 
 case $what in
 recall)
 	views --captions all ${source[@]+"${source[@]}"} "$@" | dc-tokenize --model "$model" --mlm 0 | encode |
-		dc-recall ${recall[@]+"${recall[@]}"} ;;
+		dc-recall ${recall[@]+"${recall[@]}"} || blame "${PIPESTATUS[@]}" ;;
 zeroshot)
 	[ -z "$given" ] || [ -z "$templates" ] || die_usage "give --templates or --prompts, not both"
 	names=$1
 	dc-zeroshot --names "$names" ${same:+--same-names} --write-prompts ${templates:+--templates "$templates"} ${given:+--given "$given"} >"$tmp/prompts"
-	dc-tokenize --model "$model" --lines "$tmp/prompts" | encode_all >"$tmp/classes"
+	dc-tokenize --model "$model" --lines "$tmp/prompts" | encode_all >"$tmp/classes" || blame "${PIPESTATUS[@]}"
 	# images count whether they have a caption or not
-	status=0
+	failed=()
 	views --caption none "${@:2}" | encode |
-		dc-zeroshot --classes "$tmp/classes" --names "$names" ${same:+--same-names} ${zeroshot[@]+"${zeroshot[@]}"} 2>"$tmp/said" || status=$?
+		dc-zeroshot --classes "$tmp/classes" --names "$names" ${same:+--same-names} ${zeroshot[@]+"${zeroshot[@]}"} 2>"$tmp/said" ||
+		failed=("${PIPESTATUS[@]}")
 	sed "s|$tmp/classes|${given:-the prompts of $names}|" "$tmp/said" >&2
-	exit "$status" ;;
+	[ ${#failed[@]} -eq 0 ] || blame "${failed[@]}" ;;
 esac

@@ -91,6 +91,11 @@ cmp want.dcs got.dcs >err; ok $? 'is used'
 sed 's/"shortest"/"middle"/' model/open_clip_config.json >longest/open_clip_config.json
 run 1 'an unknown resize_mode' dc-augment --recipe eval --model longest
 said "resize_mode 'middle' is not supported" 'is said'
+for what in 'recall model' 'zeroshot model shapes.txt'; do
+	run 1 "score.sh $what, no such shards" score.sh $what none.tar
+	said '^dc-decode: .*none.tar' 'the tool at fault says it'
+done
+run 2 'an option that dc-decode does not take' score.sh --caption json: recall model test-000.tar
 run 1 'no model' score.sh recall none test-000.tar
 said '^score.sh: none: no such model' 'is said'
 [ -z "$(ls scratch)" ]; ok $? 'nothing is left in TMPDIR'
