@@ -428,13 +428,15 @@ compose() { # compose POSITION: the six commands of the ring, or seven
 # a wrong value is refused before anything is made
 if [ -z "$begun" ]; then
 	compose 0
-	"${init[@]}" --dry-run >/dev/null || exit
-	check() { "$@" --help >/dev/null || exit; }
-	check "${decode[@]}"
-	check "${augment[@]}"
-	check "${tokenize[@]}"
-	check "${learn[@]}"
-	check "${step[@]}"
+	pids=()
+	check() { "$@" >/dev/null & pids+=($!); }
+	check "${init[@]}" --dry-run
+	check "${decode[@]}" --help
+	check "${augment[@]}" --help
+	check "${tokenize[@]}" --help
+	check "${learn[@]}" --help
+	check "${step[@]}" --help
+	for pid in "${pids[@]}"; do wait "$pid" || exit; done
 fi
 
 say() { printf '%q ' "$@"; }

@@ -124,13 +124,13 @@ test_bn(int N, int C)
 
 /* --- MLM head: f = <nll, r> --- */
 
-struct mlm { int64_t M; int W, V; dc_real *h, *w, *b, *r, *nll, *lse; int32_t *target; };
+struct mlm { int64_t M; int W, V; dc_real *h, *w, *b, *r, *nll, *lse, *kept; int32_t *target; };
 
 static double
 mlm_value(void *arg)
 {
 	struct mlm *t = arg;
-	dc_mlm_forward(t->nll, t->lse, t->h, t->w, t->b, t->target, t->M, t->W, t->V);
+	dc_mlm_forward(t->nll, t->lse, t->kept, t->h, t->w, t->b, t->target, t->M, t->W, t->V);
 	return dot(t->nll, t->r, t->M);
 }
 
@@ -150,10 +150,10 @@ mlm_naive(dc_real *nll, dc_real *dl, const struct mlm *t)
 }
 
 static struct mlm
-mlm_new(int64_t M, int W, int V)
+mlm_new(int64_t M, int W, int V, int keep)
 {
 	struct mlm t = { M, W, V, drawn(M * W), drawn((size_t)V * W), drawn(V), drawn(M), drawn(M), drawn(M),
-		dc_xmalloc(M * sizeof(int32_t)) };
+		keep ? drawn(dc_mlm_kept(M, V)) : NULL, dc_xmalloc(M * sizeof(int32_t)) };
 
 	for (int64_t m = 0; m < M; m++)   /* first and last column, the others anywhere, one id twice */
 		t.target[m] = m == 0 ? 0 : m == 1 ? V - 1 : m == 2 ? t.target[1] : (int)((draw() + 1) / 2 * V) % V;
@@ -163,17 +163,17 @@ mlm_new(int64_t M, int W, int V)
 static void
 mlm_free(struct mlm *t)
 {
-	free(t->h); free(t->w); free(t->b); free(t->r); free(t->nll); free(t->lse); free(t->target);
+	free(t->h); free(t->w); free(t->b); free(t->r); free(t->nll); free(t->lse); free(t->kept); free(t->target);
 }
 
 static void
-test_mlm(int64_t M, int W, int V)
+test_mlm(int64_t M, int W, int V, int keep)
 {
-	struct mlm t = mlm_new(M, W, V);
+	struct mlm t = mlm_new(M, W, V, keep);
 	dc_real *dh = drawn(M * W), *dw = dc_xcalloc((size_t)V * W, sizeof *dw), *db = dc_xcalloc(V, sizeof *db);
 
 	mlm_value(&t);
-	dc_mlm_backward(dh, dw, db, t.h, t.w, t.b, t.target, t.lse, t.r, M, W, V);
+	dc_mlm_backward(dh, dw, db, t.kept, t.h, t.w, t.b, t.target, t.lse, t.r, M, W, V);
 	check_gradient("mlm hidden states", mlm_value, &t, t.h, dh, M * W);
 	check_gradient("mlm weight", mlm_value, &t, t.w, dw, (size_t)V * W);
 	check_gradient("mlm bias", mlm_value, &t, t.b, db, V);
@@ -196,9 +196,9 @@ worst_of(const dc_real *a, const dc_real *b, size_t n)
 
 /* several tiles both ways, against the definition */
 static void
-test_mlm_tiles(int64_t M, int W, int V)
+test_mlm_tiles(int64_t M, int W, int V, int keep)
 {
-	struct mlm t = mlm_new(M, W, V);
+	struct mlm t = mlm_new(M, W, V, keep);
 	dc_real *dl = drawn(M * V), *nll = drawn(M), *dh = drawn(M * W), *dh0 = drawn(M * W);
 	dc_real *dw = drawn((size_t)V * W), *db = drawn(V), *dw0 = drawn((size_t)V * W), *db0 = drawn(V);
 
@@ -206,8 +206,8 @@ test_mlm_tiles(int64_t M, int W, int V)
 	memcpy(db0, db, V * sizeof *db);
 	mlm_value(&t);
 	mlm_naive(nll, dl, &t);
-	ok(worst_of(nll, t.nll, M) < 1e-12, "mlm M=%d V=%d: nll as defined", (int)M, V);
-	dc_mlm_backward(dh, dw, db, t.h, t.w, t.b, t.target, t.lse, t.r, M, W, V);
+	ok(worst_of(nll, t.nll, M) < 1e-12, "mlm M=%d V=%d%s: nll as defined", (int)M, V, keep ? ", kept" : "");
+	dc_mlm_backward(dh, dw, db, t.kept, t.h, t.w, t.b, t.target, t.lse, t.r, M, W, V);
 	dc_gemm(0, 0, (int)M, W, V, 1, dl, V, t.w, W, 0, dh0, W);
 	dc_gemm(1, 0, V, W, (int)M, 1, dl, V, t.h, W, 1, dw0, W);
 	dc_add_columns(db0, dl, (int)M, V);
@@ -215,21 +215,22 @@ test_mlm_tiles(int64_t M, int W, int V)
 	ok(worst_of(dw, dw0, (size_t)V * W) < 1e-12, "  dweight, added to what was there");
 	ok(worst_of(db, db0, V) < 1e-12, "  dbias, added to what was there");
 	memcpy(dw, dh, M * W * sizeof *dh);
-	dc_mlm_backward(dh, NULL, NULL, t.h, t.w, t.b, t.target, t.lse, t.r, M, W, V);
+	mlm_value(&t);                     /* what was kept is written over */
+	dc_mlm_backward(dh, NULL, NULL, t.kept, t.h, t.w, t.b, t.target, t.lse, t.r, M, W, V);
 	ok(!memcmp(dw, dh, M * W * sizeof *dh), "  again without weight gradients: the same bits");
 	mlm_free(&t);
 	free(dl); free(nll); free(dh); free(dh0); free(dw); free(dw0); free(db); free(db0);
 }
 
 static void
-test_mlm_large_logits(void)
+test_mlm_large_logits(dc_real *kept)
 {
 	dc_real h = 1, w[3] = { 5000, -5000, 4999 }, b[3] = { 0, 0, 0 }, nll, lse, dh, dnll = 1;
 	int32_t target = 2;
 
-	dc_mlm_forward(&nll, &lse, &h, w, b, &target, 1, 1, 3);
+	dc_mlm_forward(&nll, &lse, kept, &h, w, b, &target, 1, 1, 3);
 	ok(fabs(nll - log(1 + exp(1))) < 1e-10, "mlm: logits of 5000 do not overflow");
-	dc_mlm_backward(&dh, NULL, NULL, &h, w, b, &target, &lse, &dnll, 1, 1, 3);
+	dc_mlm_backward(&dh, NULL, NULL, kept, &h, w, b, &target, &lse, &dnll, 1, 1, 3);
 	ok(fabs(dh - (5000 * exp(0) + 4999 * exp(-1)) / (1 + exp(-1)) + 4999) < 1e-9, "  nor do their gradients");
 }
 
@@ -397,11 +398,14 @@ main(void)
 	test_bn(2, 3);
 	test_bn(7, 19);
 	test_bn(33, 5);
-	test_mlm(4, 3, 7);
-	test_mlm(1, 5, 2);
-	test_mlm_tiles(515, 6, 1030);
-	test_mlm_tiles(3, 6, 2049);
-	test_mlm_large_logits();
+	for (int keep = 0; keep < 2; keep++) {
+		test_mlm(4, 3, 7, keep);
+		test_mlm(1, 5, 2, keep);
+		test_mlm_tiles(515, 6, 1030, keep);
+		test_mlm_tiles(3, 6, 2049, keep);
+		test_mlm_large_logits(keep ? (dc_real[4]){ 0 } : NULL);
+	}
+	ok(dc_mlm_kept(3, 1030) == 3 * (1030 + 3) && dc_mlm_kept(1 << 12, 1 << 16) == 0, "mlm: little is kept, much is not");
 	test_simsiam();
 	return done_testing();
 }

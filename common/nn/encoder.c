@@ -50,6 +50,8 @@ struct masked {
 	dc_real *x, *h, *dx;               /* [M,W] blocks' output; ln_final of it; gradient by x */
 	dc_real *mean, *rstd, *lse;        /* [M] */
 	struct dc_par weight, bias;        /* [V,W], [V] */
+	dc_real *kept;                     /* on the arena, from `mark` on, between the heads' two passes; may be NULL */
+	struct dc_arena_mark mark;
 };
 
 /* With --as released, the last text pass over view 0: its hidden states serve the masked positions too. */
@@ -973,9 +975,12 @@ mlm_forward(struct dc_enc *e)
 {
 	struct masked *k = &e->p->mlm;
 	const struct dc_text_tower *t = &e->p->text;
+	const size_t kept = e->p->keep ? dc_mlm_kept(e->M, t->V) : 0;
 
+	k->mark = dc_arena_mark(&e->p->arena);
+	k->kept = kept ? dc_arena_reals(&e->p->arena, kept) : NULL;
 	dc_ln_forward(k->h, k->mean, k->rstd, k->x, t->ln_final_w.w, t->ln_final_b.w, (int)e->M, t->W);
-	dc_mlm_forward(e->mlm_nll, k->lse, k->h, k->weight.w, k->bias.w, k->target, e->M, t->W, t->V);
+	dc_mlm_forward(e->mlm_nll, k->lse, k->kept, k->h, k->weight.w, k->bias.w, k->target, e->M, t->W, t->V);
 }
 
 static void
@@ -983,14 +988,13 @@ mlm_backward(struct dc_enc *e)
 {
 	struct masked *k = &e->p->mlm;
 	const struct dc_text_tower *t = &e->p->text;
-	struct dc_arena_mark mark = dc_arena_mark(&e->p->arena);
 	dc_real *dh = dc_arena_reals(&e->p->arena, (size_t)e->M * t->W);
 
-	dc_mlm_backward(dh, k->weight.g, k->bias.g, k->h, k->weight.w, k->bias.w, k->target, k->lse, e->d_mlm_nll, e->M, t->W,
+	dc_mlm_backward(dh, k->weight.g, k->bias.g, k->kept, k->h, k->weight.w, k->bias.w, k->target, k->lse, e->d_mlm_nll, e->M, t->W,
 		t->V);
 	zero(k->dx, (size_t)e->M * t->W);
 	dc_ln_backward(k->dx, t->ln_final_w.g, t->ln_final_b.g, dh, k->x, k->mean, k->rstd, t->ln_final_w.w, (int)e->M, t->W);
-	dc_arena_release(&e->p->arena, mark);
+	dc_arena_release(&e->p->arena, k->mark);
 }
 
 static double

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/wide.h"
 #include "nn/gelu.h"
 #include "nn/vmath.h"
 
@@ -34,7 +35,7 @@ normal_cdf(dc_real x)
 	return (dc_real)0.5 + (dc_real)0.5 * dc_verf(x * rsqrt_2);
 }
 
-static void
+DC_WIDE static void
 quick_forward(dc_real *restrict y, const dc_real *restrict x, size_t n)
 {
 #pragma omp simd
@@ -42,7 +43,7 @@ quick_forward(dc_real *restrict y, const dc_real *restrict x, size_t n)
 		y[i] = x[i] * sigmoid((dc_real)1.702 * x[i]);
 }
 
-static void
+DC_WIDE static void
 exact_forward(dc_real *restrict y, const dc_real *restrict x, size_t n)
 {
 #pragma omp simd
@@ -51,7 +52,7 @@ exact_forward(dc_real *restrict y, const dc_real *restrict x, size_t n)
 }
 
 /* y' = s + 1.702 x s (1 - s) = s + 1.702 y (1 - s),  s = sigmoid(1.702 x) */
-static void
+DC_WIDE static void
 quick_backward(dc_real *dx, dc_real *restrict y, const dc_real *dy, const dc_real *restrict x, size_t n)
 {
 #pragma omp simd
@@ -64,7 +65,7 @@ quick_backward(dc_real *dx, dc_real *restrict y, const dc_real *dy, const dc_rea
 }
 
 /* y' = Phi(x) + x phi(x),  phi = Phi' */
-static void
+DC_WIDE static void
 exact_backward(dc_real *dx, dc_real *restrict y, const dc_real *dy, const dc_real *restrict x, size_t n)
 {
 #pragma omp simd

@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "base/wide.h"
 #include "nn/gemm.h"
 #include "nn/threads.h"
 #include "nn/vmath.h"
 
 enum { TILE_M = 512, TILE_V = 512 };   /* a thread's tile of logits: 1 MB in float, for its own cache */
+enum { KEPT = 16 << 20 };              /* reals kept at most */
 
 /* A tile of the logits: rows m0 .. m0 + n_m, columns v0 .. v0 + n_v. */
 struct tile { int64_t m0; int n_m, v0, n_v; };
@@ -50,30 +52,80 @@ tile_logits(dc_real *l, const struct tile *t, const struct head *k)
 	dc_gemm(0, 1, t->n_m, t->n_v, k->W, 1, k->h + t->m0 * k->W, k->W, k->weight + (size_t)t->v0 * k->W, k->W, 0, l, t->n_v);
 }
 
-/* max = max_v l_v,  sum = sum_v exp(l_v - max),  l <- l + bias */
-static struct lse
-lse_of(dc_real *restrict l, const dc_real *restrict bias, int n_v, int64_t target)
+/* l <- l + bias;  its maximum */
+DC_WIDE static dc_real
+add_bias(dc_real *restrict l, const dc_real *restrict bias, int n_v)
 {
 	dc_real max = -INFINITY;
-	double sum = 0;
 
 #pragma omp simd reduction(max:max)
 	for (int v = 0; v < n_v; v++) {
 		l[v] += bias[v];
 		max = l[v] > max ? l[v] : max;
 	}
-#pragma omp simd reduction(+:sum)
-	for (int v = 0; v < n_v; v++)
-		sum += (double)dc_vexp(l[v] - max);
-	return (struct lse){ sum, max, target >= 0 && target < n_v ? l[target] : 0 };
+	return max;
 }
 
+/* l <- exp(l - max) */
+DC_WIDE static void
+exp_of(dc_real *l, dc_real max, int n_v)
+{
+#pragma omp simd
+	for (int v = 0; v < n_v; v++)
+		l[v] = dc_vexp(l[v] - max);
+}
+
+static double
+sum_of(const dc_real *x, int n)
+{
+	double sum = 0;
+
+#pragma omp simd reduction(+:sum)
+	for (int i = 0; i < n; i++)
+		sum += (double)x[i];
+	return sum;
+}
+
+/* max = max_v l_v,  l <- e = exp(l - max),  sum = sum_v e_v */
+static struct lse
+lse_of(dc_real *l, const dc_real *bias, int n_v, int64_t target)
+{
+	struct lse s = { .max = add_bias(l, bias, n_v), .at_target = target >= 0 && target < n_v ? l[target] : 0 };
+
+	exp_of(l, s.max, n_v);
+	s.sum = sum_of(l, n_v);
+	return s;
+}
+
+/* l: the tile's logits become e = exp(l - max) */
 static void
 forward_tile(struct lse *s, dc_real *l, const struct tile *t, const struct head *k)
 {
 	tile_logits(l, t, k);
 	for (int m = 0; m < t->n_m; m++)
 		s[m] = lse_of(l + (size_t)m * t->n_v, k->bias + t->v0, t->n_v, (int64_t)k->target[t->m0 + m] - t->v0);
+}
+
+/* What is kept: e [M,V] tile by tile, then the tiles' maxima, max [tiles,M]. */
+
+size_t
+dc_mlm_kept(int64_t M, int V)
+{
+	const double n = (double)M * (V + tiles(V));
+
+	return n > KEPT ? 0 : (size_t)n;
+}
+
+static dc_real *
+kept_tile(dc_real *kept, const struct tile *t, int V)
+{
+	return kept + (size_t)t->m0 * V + (size_t)t->n_m * t->v0;
+}
+
+static dc_real *
+kept_max(dc_real *kept, const struct tile *t, int64_t M, int V)
+{
+	return kept + (size_t)M * V + (size_t)(t->v0 / TILE_V) * M + t->m0;
 }
 
 /* lse = ln sum over the tiles of sum_i exp(max_i - max) + max;  s: the row's in the first tile, the next TILE_M on */
@@ -93,11 +145,11 @@ join(dc_real *nll, dc_real *lse, const struct lse *s, int n, int target)
 }
 
 void
-dc_mlm_forward(dc_real *nll, dc_real *lse, const dc_real *h, const dc_real *weight, const dc_real *bias,
+dc_mlm_forward(dc_real *nll, dc_real *lse, dc_real *kept, const dc_real *h, const dc_real *weight, const dc_real *bias,
     const int32_t *target, int64_t M, int W, int V)
 {
 	const struct head k = { h, weight, bias, target, W, V };
-	const int n = tiles(V), threads = dc_threads();
+	const int n = tiles(V), threads = kept ? 0 : dc_threads();
 	dc_real *l = dc_xaligned((size_t)threads * TILE_M * TILE_V, sizeof *l);
 	struct lse *s = dc_xcalloc((size_t)n * TILE_M, sizeof *s);
 
@@ -105,8 +157,11 @@ dc_mlm_forward(dc_real *nll, dc_real *lse, const dc_real *h, const dc_real *weig
 		#pragma omp parallel for schedule(static) if (worth(M, W, V))
 		for (int i = 0; i < n; i++) {
 			const struct tile t = tile_at(m0, M, i, V);
+			struct lse *s_i = s + (size_t)i * TILE_M;
 
-			forward_tile(s + (size_t)i * TILE_M, l + (size_t)dc_thread() * TILE_M * TILE_V, &t, &k);
+			forward_tile(s_i, kept ? kept_tile(kept, &t, V) : l + (size_t)dc_thread() * TILE_M * TILE_V, &t, &k);
+			for (int m = 0; kept && m < t.n_m; m++)
+				kept_max(kept, &t, M, V)[m] = s_i[m].max;
 		}
 		for (int m = 0; m < min_int(M - m0, TILE_M); m++)
 			join(nll + m0 + m, lse + m0 + m, s + m, n, target[m0 + m]);
@@ -115,18 +170,45 @@ dc_mlm_forward(dc_real *nll, dc_real *lse, const dc_real *h, const dc_real *weig
 	free(l);
 }
 
-/* dl_v = (exp(l_v - lse) - [v = target]) dnll, in place of the logits */
-static void
-backward_row(dc_real *restrict l, const dc_real *restrict bias, dc_real lse, dc_real dnll, int n_v, int64_t target)
+/* l <- exp(l + bias - lse) dnll */
+DC_WIDE static void
+softmax_of(dc_real *restrict l, const dc_real *restrict bias, dc_real lse, dc_real dnll, int n_v)
 {
 #pragma omp simd
 	for (int v = 0; v < n_v; v++)
 		l[v] = dc_vexp(l[v] + bias[v] - lse) * dnll;
-	if (target >= 0 && target < n_v)
-		l[target] -= dnll;
 }
 
-struct gradients { dc_real *dweight, *dbias; const dc_real *lse, *dnll; };
+static void
+scale(dc_real *x, dc_real by, int n)
+{
+	for (int i = 0; i < n; i++)
+		x[i] *= by;
+}
+
+struct gradients { dc_real *dweight, *dbias, *kept; const dc_real *lse, *dnll; int64_t M; };
+
+/* dl_v = (exp(l_v - lse) - [v = target]) dnll, in place of the kept e, or of the logits computed once more:
+ *	exp(l_v - lse) = e_v exp(max - lse) */
+static void
+tile_dlogits(dc_real *l, const struct gradients *g, const struct tile *t, const struct head *k)
+{
+	const dc_real *max = g->kept ? kept_max(g->kept, t, g->M, k->V) : NULL;
+
+	if (!g->kept)
+		tile_logits(l, t, k);
+	for (int m = 0; m < t->n_m; m++) {
+		const int64_t row = t->m0 + m, target = (int64_t)k->target[row] - t->v0;
+		dc_real *l_m = l + (size_t)m * t->n_v;
+
+		if (max)
+			scale(l_m, (dc_real)exp((double)max[m] - (double)g->lse[row]) * g->dnll[row], t->n_v);
+		else
+			softmax_of(l_m, k->bias + t->v0, g->lse[row], g->dnll[row], t->n_v);
+		if (target >= 0 && target < t->n_v)
+			l_m[target] -= g->dnll[row];
+	}
+}
 
 /* dh [n_m,W] is set by the first tile, and added to by the others */
 static void
@@ -134,10 +216,9 @@ backward_tile(dc_real *dh, int first, const struct gradients *g, dc_real *l, con
 {
 	const int W = k->W;
 
-	tile_logits(l, t, k);
-	for (int m = 0; m < t->n_m; m++)
-		backward_row(l + (size_t)m * t->n_v, k->bias + t->v0, g->lse[t->m0 + m], g->dnll[t->m0 + m], t->n_v,
-		    (int64_t)k->target[t->m0 + m] - t->v0);
+	if (g->kept)
+		l = kept_tile(g->kept, t, k->V);
+	tile_dlogits(l, g, t, k);
 	/* dh += dl weight */
 	dc_gemm(0, 0, t->n_m, W, t->n_v, 1, l, t->n_v, k->weight + (size_t)t->v0 * W, W, !first, dh, W);
 	/* dweight += dl^T h */
@@ -175,19 +256,19 @@ add_shares(dc_real *restrict to, const dc_real *restrict from, size_t share, int
 }
 
 void
-dc_mlm_backward(dc_real *dh, dc_real *dweight, dc_real *dbias, const dc_real *h, const dc_real *weight,
+dc_mlm_backward(dc_real *dh, dc_real *dweight, dc_real *dbias, dc_real *kept, const dc_real *h, const dc_real *weight,
     const dc_real *bias, const int32_t *target, const dc_real *lse, const dc_real *dnll, int64_t M, int W, int V)
 {
 	const struct head k = { h, weight, bias, target, W, V };
-	const struct gradients g = { dweight, dbias, lse, dnll };
+	const struct gradients g = { dweight, dbias, kept, lse, dnll, M };
 	const int shares = dc_threads();
 	const size_t tile = (size_t)TILE_M * TILE_V, rows = (size_t)TILE_M * W;
-	dc_real *l = dc_xaligned(shares * tile, sizeof *l), *dhs = dc_xaligned(shares * rows, sizeof *dhs);
+	dc_real *l = dc_xaligned(kept ? 0 : shares * tile, sizeof *l), *dhs = dc_xaligned(shares * rows, sizeof *dhs);
 
 	for (int64_t m0 = 0; m0 < M; m0 += TILE_M) {
 		#pragma omp parallel for schedule(static, 1) if (worth(M, W, V))
 		for (int s = 0; s < shares; s++)
-			backward_share(dhs + s * rows, &g, l + s * tile, m0, M, s, shares, &k);
+			backward_share(dhs + s * rows, &g, kept ? NULL : l + s * tile, m0, M, s, shares, &k);
 		add_shares(dh + m0 * W, dhs, rows, shares, (size_t)min_int(M - m0, TILE_M) * W);
 	}
 	free(dhs);
