@@ -246,10 +246,9 @@ ss_value(void *arg)
 	struct ss *t = arg;
 	double f = 0;
 
-	for (int v = 0; v < 2; v++) {
-		dc_simsiam_forward(t->s, v, S_N, t->x[v]);
+	dc_simsiam_forward(t->s, 2, S_N, t->x);
+	for (int v = 0; v < 2; v++)
 		f += dot(t->s->p[v], t->r[v], S_N * S_Z);
-	}
 	return f;
 }
 
@@ -313,8 +312,7 @@ ss_backward_checks(struct ss *t, dc_real *dx[2])
 {
 	char what[120];
 
-	for (int v = 0; v < 2; v++)
-		dc_simsiam_backward(t->s, v, t->r[v], dx[v]);
+	dc_simsiam_backward(t->s, t->r, dx);
 	for (int v = 0; v < 2; v++) {
 		for (int i = 0; i < S_N * S_D; i++)
 			dx[v][i] -= 1;     /* it was 1 before */
@@ -349,8 +347,8 @@ ss_running_checks(struct ss *t)
 		}
 	}
 	ok(dc_simsiam_use_running(t->s, ss_find, t) == 0, "simsiam: running statistics found");
-	dc_simsiam_forward(t->s, 1, S_N, t->x[1]);
-	ok(worst_of(want, t->s->p[1], S_N * S_Z) < 1e-10, "  and used");
+	dc_simsiam_forward(t->s, 1, S_N, t->x + 1);
+	ok(worst_of(want, t->s->p[0], S_N * S_Z) < 1e-10, "  and used");
 	free(want);
 }
 

@@ -96,13 +96,12 @@ run(void *arg)
 {
 	struct rank *r = arg;
 
-	for (int v = 0; v < 2; v++) {
-		dc_mlp_forward(r->m, v, r->n, r->x[v]);
-		if (r->n)
-			memcpy(r->y[v], dc_mlp_output(r->m, v, 1), (size_t)r->n * OUT * sizeof **r->y);
-	}
-	for (int v = 0; v < 2; v++)
-		dc_mlp_backward(r->m, v, r->dy[v], r->dx[v]);
+	dc_real *x[] = { r->x[0], r->x[1] }, *dx[] = { r->dx[0], r->dx[1] }, *dy[] = { r->dy[0], r->dy[1] };
+
+	dc_mlp_forward(r->m, 2, r->n, x);
+	for (int v = 0; v < 2 && r->n; v++)
+		memcpy(r->y[v], dc_mlp_output(r->m, v, 1), (size_t)r->n * OUT * sizeof **r->y);
+	dc_mlp_backward(r->m, dy, dx);
 	return NULL;
 }
 

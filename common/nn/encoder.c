@@ -1039,15 +1039,16 @@ dc_enc_heads(struct dc_enc *e)
 	const int rows = e->N > 0 || e->p->sync;   /* the others may have some */
 
 	dc_laps_start(e->p->vit.blocks.laps);
+	if (s && rows)
+		dc_simsiam_forward(s, image_views(e), e->N, e->image_features);
 	for (int v = 0; s && rows && v < image_views(e); v++) {
-		dc_simsiam_forward(s, v, e->N, e->image_features[v]);
 		e->simsiam_z[v] = s->z[v];
 		e->simsiam_p[v] = s->p[v];
 	}
-	for (int v = 1; e->p->simclr && rows && v <= 2; v++) {
-		dc_mlp_forward(e->p->simclr, v - 1, e->N, e->p->pooled[v]);
+	if (e->p->simclr && rows)
+		dc_mlp_forward(e->p->simclr, 2, e->N, e->p->pooled + 1);
+	for (int v = 1; e->p->simclr && rows && v <= 2; v++)
 		e->simclr_z[v] = dc_mlp_output(e->p->simclr, v - 1, 2);
-	}
 	if (e->M > 0)
 		mlm_forward(e);
 	dc_lap(e->p->vit.blocks.laps, DC_LAP_HEADS);
@@ -1061,10 +1062,10 @@ dc_enc_backward_heads(struct dc_enc *e)
 	const int rows = e->N > 0 || e->p->sync;
 
 	dc_laps_start(e->p->vit.blocks.laps);
-	for (int v = 0; e->p->simsiam && rows && v < image_views(e); v++)
-		dc_simsiam_backward(e->p->simsiam, v, e->d_simsiam_p[v], e->d_image_features[v]);
-	for (int v = 1; e->p->simclr && rows && v <= 2; v++)
-		dc_mlp_backward(e->p->simclr, v - 1, e->d_simclr_z[v], e->p->d_pooled[v]);
+	if (e->p->simsiam && rows)
+		dc_simsiam_backward(e->p->simsiam, e->d_simsiam_p, e->d_image_features);
+	if (e->p->simclr && rows)
+		dc_mlp_backward(e->p->simclr, e->d_simclr_z + 1, e->p->d_pooled + 1);
 	if (e->M > 0)
 		mlm_backward(e);
 	dc_lap(e->p->vit.blocks.laps, DC_LAP_HEADS);

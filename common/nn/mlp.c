@@ -17,19 +17,19 @@ struct layer {
 	struct dc_bn_stats *bn;                /* in dc_mlp.bn */
 };
 
-/* What one view's forward pass leaves for its backward pass. */
-struct view {
-	int N, cap;
-	const dc_real *x;                      /* [N,in], the caller's */
-	dc_real *y[DC_MLP_LAYERS];             /* [N,out] a layer's output */
-	dc_real *xhat[DC_MLP_LAYERS];          /* [N,out] */
-	dc_real *rstd[DC_MLP_LAYERS];          /* [out] */
+/* What the forward pass leaves for the backward pass. The views' rows lie one after the other, R = views N of them. */
+struct kept {
+	int N, views, cap;                     /* cap: rows there is room for */
+	dc_real *x;                            /* [R,in] */
+	dc_real *y[DC_MLP_LAYERS];             /* [R,out] a layer's output */
+	dc_real *xhat[DC_MLP_LAYERS];          /* [R,out] */
+	dc_real *rstd[DC_MLP_LAYERS];          /* [views,out] */
+	dc_real *da, *db;                      /* [R,widest] gradients on their way down */
 };
 
 struct dc_mlp_private {
 	struct layer l[DC_MLP_LAYERS];
-	struct view v[DC_VIEWS_MAX];
-	dc_real *da, *db; int cap;             /* [cap, widest] gradients on their way down */
+	struct kept k;
 	size_t widest;
 	int running;
 };
@@ -72,8 +72,7 @@ make_bn(struct dc_mlp *m, int i)
 	o->l[i].bn = &m->bn[m->n_bn++];
 	*o->l[i].bn = (struct dc_bn_stats){ .name = o->l[i].bn_name, .width = (int)n,
 		.mean = dc_xcalloc(DC_VIEWS_MAX * n, sizeof(dc_real)), .var = dc_xcalloc(DC_VIEWS_MAX * n, sizeof(dc_real)) };
-	for (int v = 0; v < DC_VIEWS_MAX; v++)
-		o->v[v].rstd[i] = dc_xaligned(n, sizeof(dc_real));
+	o->k.rstd[i] = dc_xaligned(DC_VIEWS_MAX * n, sizeof(dc_real));
 }
 
 struct dc_mlp *
@@ -87,6 +86,7 @@ dc_mlp_new(const struct dc_mlp_layer *layer, int n, dc_mlp_find find, void *arg)
 		o->l[i].is = layer[i];
 		snprintf(o->l[i].bn_name, sizeof o->l[i].bn_name, "%s.bn", layer[i].name);
 		o->widest = (size_t)layer[i].out > o->widest ? (size_t)layer[i].out : o->widest;
+		o->widest = (size_t)layer[i].in > o->widest ? (size_t)layer[i].in : o->widest;
 		if (find_layer(&o->l[i], find, arg) < 0) {
 			dc_mlp_free(m);
 			return NULL;
@@ -102,18 +102,18 @@ dc_mlp_free(struct dc_mlp *m)
 {
 	if (!m)
 		return;
-	for (int v = 0; v < DC_VIEWS_MAX; v++)
-		for (int i = 0; i < m->n; i++) {
-			free(m->own->v[v].y[i]);
-			free(m->own->v[v].xhat[i]);
-			free(m->own->v[v].rstd[i]);
-		}
+	for (int i = 0; i < m->n; i++) {
+		free(m->own->k.y[i]);
+		free(m->own->k.xhat[i]);
+		free(m->own->k.rstd[i]);
+	}
 	for (int i = 0; i < m->n_bn; i++) {
 		free(m->bn[i].mean);
 		free(m->bn[i].var);
 	}
-	free(m->own->da);
-	free(m->own->db);
+	free(m->own->k.x);
+	free(m->own->k.da);
+	free(m->own->k.db);
 	free(m->own);
 	free(m);
 }
@@ -138,33 +138,44 @@ dc_mlp_use_running(struct dc_mlp *m, dc_mlp_find find, void *arg)
 }
 
 static void
-view_room(struct view *v, const struct dc_mlp *m, int N)
+remake(dc_real **p, size_t rows, size_t columns)
 {
-	v->N = N;
-	if (N <= v->cap && v->cap)
+	free(*p);
+	*p = dc_xaligned(rows * columns, sizeof **p);
+}
+
+static void
+room_for(struct dc_mlp *m, int views, int N)
+{
+	struct dc_mlp_private *o = m->own;
+	struct kept *k = &o->k;
+	const int R = views * N > 0 ? views * N : 1;
+
+	k->N = N;
+	k->views = views;
+	if (R <= k->cap)
 		return;
-	v->cap = N > 0 ? N : 1;
+	k->cap = R;
+	remake(&k->x, R, o->l[0].is.in);
+	remake(&k->da, R, o->widest);
+	remake(&k->db, R, o->widest);
 	for (int i = 0; i < m->n; i++) {
-		const size_t n = (size_t)v->cap * m->own->l[i].is.out;
-		free(v->y[i]);
-		v->y[i] = dc_xaligned(n, sizeof(dc_real));
-		if (!m->own->l[i].is.bn)
-			continue;
-		free(v->xhat[i]);
-		v->xhat[i] = dc_xaligned(n, sizeof(dc_real));
+		remake(&k->y[i], R, o->l[i].is.out);
+		if (o->l[i].is.bn)
+			remake(&k->xhat[i], R, o->l[i].is.out);
 	}
 }
 
-/* y [N,out] <- x weight^T + bias */
+/* y [R,out] <- x weight^T + bias */
 static void
-linear_forward(dc_real *y, const dc_real *x, const struct layer *l, int N)
+linear_forward(dc_real *y, const dc_real *x, const struct layer *l, int R)
 {
 	const int out = l->is.out, in = l->is.in;
 
-	#pragma omp parallel for if ((size_t)N * out > DC_PARALLEL)
-	for (int n = 0; n < N; n++)
-		memcpy(y + (size_t)n * out, l->b->w, (size_t)out * sizeof *y);
-	dc_gemm(0, 1, N, out, in, 1, x, in, l->w->w, in, 1, y, out);
+	#pragma omp parallel for if ((size_t)R * out > DC_PARALLEL)
+	for (int r = 0; r < R; r++)
+		memcpy(y + (size_t)r * out, l->b->w, (size_t)out * sizeof *y);
+	dc_gemm(0, 1, R, out, in, 1, x, in, l->w->w, in, 1, y, out);
 }
 
 /* y <- max(y, 0) */
@@ -185,71 +196,94 @@ sums_of_all(struct dc_mlp *m, double *s, int N, int C)
 		s[2 * C] = 1;   /* it failed: anything, but no division by zero */
 }
 
+/* Where a view's rows of layer i begin in the layer's output, and its statistics. */
+struct place { dc_real *y, *xhat, *mean, *rstd, *var; };
+
+static struct place
+place_of(struct dc_mlp *m, int view, int i)
+{
+	struct kept *k = &m->own->k;
+	const struct layer *l = &m->own->l[i];
+	const size_t rows = (size_t)view * k->N * l->is.out, row = (size_t)view * l->is.out;
+
+	return (struct place){ k->y[i] + rows, k->xhat[i] + rows, l->bn->mean + row, k->rstd[i] + row, l->bn->var + row };
+}
+
 static void
 bn_forward_all(struct dc_mlp *m, int view, int i)
 {
-	struct view *v = &m->own->v[view];
+	const struct place p = place_of(m, view, i);
 	const struct layer *l = &m->own->l[i];
-	const int C = l->is.out;
+	const int C = l->is.out, N = m->own->k.N;
 	double *s = dc_xcalloc(2 * (size_t)C + 1, sizeof *s);
 
-	dc_bn_sums(s, v->y[i], v->N, C);
-	sums_of_all(m, s, v->N, C);
-	dc_bn_forward_sums(v->y[i], v->xhat[i], l->bn->mean + (size_t)view * (size_t)C, v->rstd[i], l->bn->var + (size_t)view * (size_t)C,
-	    v->y[i], l->bn_w->w, l->bn_b->w, v->N, C, s, s[2 * C]);
+	dc_bn_sums(s, p.y, N, C);
+	sums_of_all(m, s, N, C);
+	dc_bn_forward_sums(p.y, p.xhat, p.mean, p.rstd, p.var, p.y, l->bn_w->w, l->bn_b->w, N, C, s, s[2 * C]);
 	l->bn->synced = 1;
 	free(s);
 }
 
 static void
-layer_forward(struct dc_mlp *m, int view, int i, const dc_real *x)
+bn_forward(struct dc_mlp *m, int view, int i)
 {
-	struct view *v = &m->own->v[view];
+	const struct place p = place_of(m, view, i);
 	const struct layer *l = &m->own->l[i];
-	const size_t out = l->is.out;
+	const int N = m->own->k.N;
 
-	linear_forward(v->y[i], x, l, v->N);
-	if (l->is.bn && m->own->running)
-		dc_bn_apply(v->y[i], v->y[i], l->run_mean, l->run_var, l->bn_w->w, l->bn_b->w, v->N, (int)out);
-	else if (l->is.bn && m->sync)
+	if (m->own->running)
+		dc_bn_apply(p.y, p.y, l->run_mean, l->run_var, l->bn_w->w, l->bn_b->w, N, l->is.out);
+	else if (m->sync)
 		bn_forward_all(m, view, i);
-	else if (l->is.bn)
-		dc_bn_forward(v->y[i], v->xhat[i], l->bn->mean + (size_t)view * out, v->rstd[i], l->bn->var + (size_t)view * out,
-		    v->y[i], l->bn_w->w, l->bn_b->w, v->N, (int)out);
+	else
+		dc_bn_forward(p.y, p.xhat, p.mean, p.rstd, p.var, p.y, l->bn_w->w, l->bn_b->w, N, l->is.out);
+}
+
+static void
+layer_forward(struct dc_mlp *m, int i)
+{
+	struct kept *k = &m->own->k;
+	const struct layer *l = &m->own->l[i];
+	const int R = k->views * k->N;
+
+	linear_forward(k->y[i], i ? k->y[i - 1] : k->x, l, R);
+	for (int v = 0; l->is.bn && v < k->views; v++)
+		bn_forward(m, v, i);
 	if (l->is.bn)
-		l->bn->views = view + 1;
+		l->bn->views = k->views;
 	if (l->is.relu)
-		relu_forward(v->y[i], (size_t)v->N * out);
+		relu_forward(k->y[i], (size_t)R * l->is.out);
 }
 
 void
-dc_mlp_forward(struct dc_mlp *m, int view, int N, const dc_real *x)
+dc_mlp_forward(struct dc_mlp *m, int views, int N, dc_real *const *x)
 {
-	struct view *v = &m->own->v[view];
+	const size_t in = m->own->l[0].is.in;
 
-	view_room(v, m, N);
-	v->x = x;
+	room_for(m, views, N);
+	for (int v = 0; v < views && N; v++)
+		memcpy(m->own->k.x + (size_t)v * N * in, x[v], (size_t)N * in * sizeof **x);
 	for (int i = 0; i < m->n; i++)
-		layer_forward(m, view, i, i ? v->y[i - 1] : x);
+		layer_forward(m, i);
 }
 
 dc_real *
 dc_mlp_output(const struct dc_mlp *m, int view, int layer)
 {
-	return m->own->v[view].y[layer];
+	return m->own->k.y[layer] + (size_t)view * m->own->k.N * m->own->l[layer].is.out;
 }
 
-/* y = x weight^T + bias:  dweight += dy^T x,  dbias += sum_n dy_n,  dx <- dy weight (+ dx where beta is 1) */
+/* y = x weight^T + bias:  dweight += dy^T x,  dbias += sum_r dy_r,  dx <- dy weight */
 static void
-linear_backward(dc_real *dx, dc_real beta, const dc_real *dy, const dc_real *x, const struct layer *l, int N)
+linear_backward(dc_real *dx, const dc_real *dy, const dc_real *x, const struct layer *l, int R)
 {
 	const int out = l->is.out, in = l->is.in;
 
 	if (l->w->g)
-		dc_gemm(1, 0, out, in, N, 1, dy, out, x, in, 1, l->w->g, in);
+		dc_gemm(1, 0, out, in, R, 1, dy, out, x, in, 1, l->w->g, in);
 	if (l->b->g)
-		dc_add_columns(l->b->g, dy, N, out);
-	dc_gemm(0, 0, N, in, out, 1, dy, out, l->w->w, in, beta, dx, in);
+		dc_add_columns(l->b->g, dy, R, out);
+	dc_gemm(0, 0, R, in, out, 1, dy, out, l->w->w, in, 0, dx, in);
 }
 
 /* y = max(u, 0):  du = [y > 0] dy */
@@ -261,60 +295,68 @@ relu_backward(dc_real *dy, const dc_real *y, size_t n)
 		dy[i] = y[i] > 0 ? dy[i] : 0;
 }
 
-/* dw += sum_n dy_n xhat_n,  db += sum_n dy_n: this process's share; dy down through the batch norm */
+/* dw += sum_n dy_n xhat_n,  db += sum_n dy_n: this process's share; dy [N,out] down through the batch norm */
 static void
-bn_backward_all(struct dc_mlp *m, struct view *v, int i, dc_real *dy)
+bn_backward_all(struct dc_mlp *m, int view, int i, dc_real *dy)
 {
+	const struct place p = place_of(m, view, i);
 	const struct layer *l = &m->own->l[i];
-	const int C = l->is.out;
+	const int C = l->is.out, N = m->own->k.N;
 	double *s = dc_xcalloc(2 * (size_t)C + 1, sizeof *s);
 
-	dc_bn_backward_sums(s, dy, v->xhat[i], v->N, C);
+	dc_bn_backward_sums(s, dy, p.xhat, N, C);
 	for (int c = 0; c < C; c++) {
 		if (l->bn_b->g)
 			l->bn_b->g[c] += (dc_real)s[c];
 		if (l->bn_w->g)
 			l->bn_w->g[c] += (dc_real)s[C + c];
 	}
-	sums_of_all(m, s, v->N, C);
-	dc_bn_backward_all(dy, dy, v->xhat[i], v->rstd[i], l->bn_w->w, v->N, C, s, s[2 * C]);
+	sums_of_all(m, s, N, C);
+	dc_bn_backward_all(dy, dy, p.xhat, p.rstd, l->bn_w->w, N, C, s, s[2 * C]);
 	free(s);
 }
 
-/* dy [N,out] of layer i, which is overwritten, down to dx [N,in] */
 static void
-layer_backward(struct dc_mlp *m, struct view *v, int i, dc_real *dx, dc_real beta, dc_real *dy)
+bn_backward(struct dc_mlp *m, int view, int i, dc_real *dy)
 {
+	const struct place p = place_of(m, view, i);
 	const struct layer *l = &m->own->l[i];
+	const int N = m->own->k.N;
+
+	if (m->sync)
+		bn_backward_all(m, view, i, dy);
+	else
+		dc_bn_backward(dy, l->bn_w->g, l->bn_b->g, dy, p.xhat, p.rstd, l->bn_w->w, N, l->is.out);
+}
+
+/* dy [R,out] of layer i, which is overwritten, down to dx [R,in] */
+static void
+layer_backward(struct dc_mlp *m, int i, dc_real *dx, dc_real *dy)
+{
+	struct kept *k = &m->own->k;
+	const struct layer *l = &m->own->l[i];
+	const int R = k->views * k->N;
 
 	if (l->is.relu)
-		relu_backward(dy, v->y[i], (size_t)v->N * l->is.out);
-	if (l->is.bn && m->sync)
-		bn_backward_all(m, v, i, dy);
-	else if (l->is.bn)
-		dc_bn_backward(dy, l->bn_w->g, l->bn_b->g, dy, v->xhat[i], v->rstd[i], l->bn_w->w, v->N, l->is.out);
-	linear_backward(dx, beta, dy, i ? v->y[i - 1] : v->x, l, v->N);
+		relu_backward(dy, k->y[i], (size_t)R * l->is.out);
+	for (int v = 0; l->is.bn && v < k->views; v++)
+		bn_backward(m, v, i, dy + (size_t)v * k->N * l->is.out);
+	linear_backward(dx, dy, i ? k->y[i - 1] : k->x, l, R);
 }
 
 void
-dc_mlp_backward(struct dc_mlp *m, int view, const dc_real *dy, dc_real *dx)
+dc_mlp_backward(struct dc_mlp *m, dc_real *const *dy, dc_real *const *dx)
 {
-	struct dc_mlp_private *o = m->own;
-	struct view *v = &o->v[view];
-	const int last = m->n - 1;
+	struct kept *k = &m->own->k;
+	const size_t in = (size_t)k->N * m->own->l[0].is.in, out = (size_t)k->N * m->own->l[m->n - 1].is.out;
 
-	if (v->cap > o->cap) {
-		free(o->da);
-		free(o->db);
-		o->cap = v->cap;
-		o->da = dc_xaligned(o->cap * o->widest, sizeof(dc_real));
-		o->db = dc_xaligned(o->cap * o->widest, sizeof(dc_real));
+	for (int v = 0; v < k->views && k->N; v++)
+		memcpy(k->da + v * out, dy[v], out * sizeof **dy);
+	for (int i = m->n - 1; i >= 0; i--) {
+		layer_backward(m, i, k->db, k->da);
+		dc_real *t = k->da; k->da = k->db; k->db = t;
 	}
-	if (v->N)
-		memcpy(o->da, dy, (size_t)v->N * o->l[last].is.out * sizeof *dy);
-	for (int i = last; i > 0; i--) {
-		layer_backward(m, v, i, o->db, 0, o->da);
-		dc_real *t = o->da; o->da = o->db; o->db = t;
-	}
-	layer_backward(m, v, 0, dx, 1, o->da);
+	for (int v = 0; v < k->views; v++)
+		for (size_t i = 0; i < in; i++)
+			dx[v][i] += k->da[v * in + i];
 }

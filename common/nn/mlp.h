@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* A head of linear layers over the rows of a batch, with batch norm and ReLU after those that have them: SimSiam's
- * (nn/simsiam.h), SLIP's. Batch norm takes each view's own statistics.
+ * (nn/simsiam.h), SLIP's. All views go through a layer in one product; batch norm takes each view's own statistics.
  *
  *	const struct dc_mlp_layer l[] = { { "simclr.0", 768, 4096, 1, 1 }, ... };
  *	struct dc_mlp *m = dc_mlp_new(l, 3, find, arg);
- *	dc_mlp_forward(m, 0, N, x0); dc_mlp_forward(m, 1, N, x1);     // a step: view 0 first
- *	... dc_mlp_output(m, 0, 2) ...
- *	dc_mlp_backward(m, 0, dy0, dx0); dc_mlp_backward(m, 1, dy1, dx1); */
+ *	dc_mlp_forward(m, 2, N, x);                  // x[0], x[1]: [N,768]
+ *	... dc_mlp_output(m, 0, 2), dc_mlp_output(m, 1, 2) ...
+ *	dc_mlp_backward(m, dy, dx); */
 #ifndef DC_NN_MLP_H
 #define DC_NN_MLP_H
 
@@ -19,7 +19,7 @@ struct dc_mlp_layer { const char *name; int in, out, bn, relu; };
 
 struct dc_mlp {
 	int n;                                       /* layers */
-	struct dc_bn_stats bn[DC_MLP_LAYERS]; int n_bn; /* views = forward passes since view 0 */
+	struct dc_bn_stats bn[DC_MLP_LAYERS]; int n_bn; /* views: of the last forward pass */
 	const struct dc_sync *sync;                  /* NULL: batch norms take the rows of this process */
 	struct dc_mlp_private *own;
 };
@@ -36,11 +36,11 @@ void dc_mlp_free(struct dc_mlp *m);
  * there is no backward pass then). -1 with a message naming a missing one. */
 int dc_mlp_use_running(struct dc_mlp *m, dc_mlp_find find, void *arg) DC_MUST_USE;
 
-/* x [N,in], N >= 1 (0 with sync), must stay as it is until this view's backward pass. */
-void dc_mlp_forward(struct dc_mlp *m, int view, int N, const dc_real *x);
-/* [N,out] of a layer, after its batch norm and ReLU; until the next forward pass of that view */
+/* x [views] of [N,in], which are copied; N >= 1 (0 with sync). */
+void dc_mlp_forward(struct dc_mlp *m, int views, int N, dc_real *const *x);
+/* [N,out] of a view and layer, after its batch norm and ReLU; until the next forward pass */
 dc_real *dc_mlp_output(const struct dc_mlp *m, int view, int layer);
-/* From dy [N,out of the last layer]: adds to dx [N,in] and to the weights' gradients. */
-void dc_mlp_backward(struct dc_mlp *m, int view, const dc_real *dy, dc_real *dx);
+/* From dy [views] of [N,out of the last layer]: adds to dx [views] of [N,in] and to the weights' gradients. */
+void dc_mlp_backward(struct dc_mlp *m, dc_real *const *dy, dc_real *const *dx);
 
 #endif

@@ -38,15 +38,17 @@ dc_simsiam_use_running(struct dc_simsiam *s, dc_mlp_find find, void *arg)
 }
 
 void
-dc_simsiam_forward(struct dc_simsiam *s, int view, int N, const dc_real *x)
+dc_simsiam_forward(struct dc_simsiam *s, int views, int N, dc_real *const *x)
 {
-	dc_mlp_forward(s->mlp, view, N, x);
-	s->z[view] = dc_mlp_output(s->mlp, view, PROJECTED);
-	s->p[view] = dc_mlp_output(s->mlp, view, LAST);
+	dc_mlp_forward(s->mlp, views, N, x);
+	for (int v = 0; v < views; v++) {
+		s->z[v] = dc_mlp_output(s->mlp, v, PROJECTED);
+		s->p[v] = dc_mlp_output(s->mlp, v, LAST);
+	}
 }
 
 void
-dc_simsiam_backward(struct dc_simsiam *s, int view, const dc_real *dp, dc_real *dx)
+dc_simsiam_backward(struct dc_simsiam *s, dc_real *const *dp, dc_real *const *dx)
 {
-	dc_mlp_backward(s->mlp, view, dp, dx);
+	dc_mlp_backward(s->mlp, dp, dx);
 }

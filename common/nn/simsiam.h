@@ -4,7 +4,7 @@
  *	projector  D - Z - Z - Z   linear, batch norm after each layer, ReLU between     -> z
  *	predictor  Z - H - Z       linear, batch norm, ReLU, linear                      -> p
  *
- * Batch norm takes each view's own statistics. A step: forward for view 0, then 1; then backward for the views. */
+ * Batch norm takes each view's own statistics. */
 #ifndef DC_NN_SIMSIAM_H
 #define DC_NN_SIMSIAM_H
 
@@ -14,8 +14,8 @@ enum { DC_SIMSIAM_BN = 4 };   /* projector.0 .1 .2, predictor.0 */
 
 struct dc_simsiam {
 	int D, Z, H;
-	dc_real *z[DC_VIEWS_MAX], *p[DC_VIEWS_MAX];  /* [N,Z], the last forward pass of each view */
-	struct dc_bn_stats *bn;                      /* [DC_SIMSIAM_BN] named "simsiam.projector.0.bn" ...; views = forward passes since begin */
+	dc_real *z[DC_VIEWS_MAX], *p[DC_VIEWS_MAX];  /* [N,Z], of the last forward pass */
+	struct dc_bn_stats *bn;                      /* [DC_SIMSIAM_BN] named "simsiam.projector.0.bn" ...; views of the last */
 	struct dc_mlp *mlp;
 };
 
@@ -29,12 +29,11 @@ void dc_simsiam_free(struct dc_simsiam *s);
  * there is no backward pass then). -1 with a message naming a missing one. */
 int dc_simsiam_use_running(struct dc_simsiam *s, dc_mlp_find find, void *arg) DC_MUST_USE;
 
-/* x [N,D], N >= 1, must stay as it is until this view's backward pass. Sets z[view], p[view] and row `view` of the
- * statistics. View 0 starts a new step. */
-void dc_simsiam_forward(struct dc_simsiam *s, int view, int N, const dc_real *x);
+/* x [views] of [N,D], N >= 1, which are copied. Sets z[.], p[.] and the statistics of these views. */
+void dc_simsiam_forward(struct dc_simsiam *s, int views, int N, dc_real *const *x);
 
-/* From dp [N,Z] (the gradient of p; z as the other view's target is a constant): adds to dx [N,D] and to the weights'
- * gradients. */
-void dc_simsiam_backward(struct dc_simsiam *s, int view, const dc_real *dp, dc_real *dx);
+/* From dp [views] of [N,Z] (the gradient of p; z as the other view's target is a constant): adds to dx [views] of [N,D]
+ * and to the weights' gradients. */
+void dc_simsiam_backward(struct dc_simsiam *s, dc_real *const *dp, dc_real *const *dx);
 
 #endif
