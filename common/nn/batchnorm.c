@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "base/wide.h"
 #include "nn/gemm.h"
 
 /* Columns go in blocks: a block's sums fit in registers and cache while its rows stream by, and belong to one thread,
@@ -16,7 +17,7 @@ min_int(int a, int b)
 }
 
 /* mean and biased variance of n_c columns, in two passes */
-static void
+static inline void
 column_stats(double *mean, double *var, const dc_real *x, int N, int C, int n_c)
 {
 	for (int c = 0; c < n_c; c++)
@@ -36,7 +37,7 @@ column_stats(double *mean, double *var, const dc_real *x, int N, int C, int n_c)
 		var[c] /= N;
 }
 
-static void
+DC_WIDE static void
 forward_block(dc_real *y, dc_real *xhat, dc_real *mean, dc_real *rstd, dc_real *var_unbiased,
     const dc_real *x, const dc_real *w, const dc_real *b, int N, int C, int n_c)
 {
@@ -87,11 +88,11 @@ dc_bn_apply(dc_real *y, const dc_real *x, const dc_real *mean, const dc_real *va
 /* y = w (x - mean(x)) rstd(x) + b, with g_n = dy_n w:
  *	dw = sum_n dy_n xhat_n,  db = sum_n dy_n
  *	dx_n = rstd (g_n - 1/N sum g - xhat_n 1/N sum g xhat) = w rstd (dy_n - db/N - xhat_n dw/N) */
-static void
+DC_WIDE static void
 backward_block(dc_real *dx, dc_real *dw, dc_real *db, const dc_real *dy, const dc_real *xhat,
     const dc_real *rstd, const dc_real *w, int N, int C, int n_c)
 {
-	double sw[BLOCK] = { 0 }, sb[BLOCK] = { 0 };
+	double sw[BLOCK] = { 0 }, sb[BLOCK] = { 0 }, mw[BLOCK], mb[BLOCK];
 
 	for (int n = 0; n < N; n++) {
 		const size_t at = (size_t)n * C;
@@ -100,10 +101,14 @@ backward_block(dc_real *dx, dc_real *dw, dc_real *db, const dc_real *dy, const d
 			sb[c] += dy[at + c];
 		}
 	}
+	for (int c = 0; c < n_c; c++) {
+		mb[c] = sb[c] / N;
+		mw[c] = sw[c] / N;
+	}
 	for (int n = 0; n < N; n++) {
 		const size_t at = (size_t)n * C;
 		for (int c = 0; c < n_c; c++)
-			dx[at + c] = (dc_real)(w[c] * rstd[c] * (dy[at + c] - sb[c] / N - xhat[at + c] * (sw[c] / N)));
+			dx[at + c] = (dc_real)(w[c] * rstd[c] * (dy[at + c] - mb[c] - xhat[at + c] * mw[c]));
 	}
 	for (int c = 0; dw && c < n_c; c++)
 		dw[c] += (dc_real)sw[c];

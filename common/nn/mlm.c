@@ -128,20 +128,20 @@ kept_max(dc_real *kept, const struct tile *t, int64_t M, int V)
 	return kept + (size_t)M * V + (size_t)(t->v0 / TILE_V) * M + t->m0;
 }
 
-/* lse = ln sum over the tiles of sum_i exp(max_i - max) + max;  s: the row's in the first tile, the next TILE_M on */
+/* lse = ln sum over the tiles of sum_i exp(max_i - max) + max;  s: the row's in the first tile, the next `rows` on */
 static void
-join(dc_real *nll, dc_real *lse, const struct lse *s, int n, int target)
+join(dc_real *nll, dc_real *lse, const struct lse *s, size_t rows, int n, int target)
 {
 	dc_real max = s->max;
 	double sum;
 
 	for (int i = 1; i < n; i++)
-		max = s[(size_t)i * TILE_M].max > max ? s[(size_t)i * TILE_M].max : max;
+		max = s[i * rows].max > max ? s[i * rows].max : max;
 	sum = s->sum * exp((double)s->max - (double)max);
 	for (int i = 1; i < n; i++)
-		sum += s[(size_t)i * TILE_M].sum * exp((double)s[(size_t)i * TILE_M].max - (double)max);
+		sum += s[i * rows].sum * exp((double)s[i * rows].max - (double)max);
 	*lse = (dc_real)((double)max + log(sum));
-	*nll = (dc_real)((double)max - (double)s[(size_t)(target / TILE_V) * TILE_M].at_target + log(sum));
+	*nll = (dc_real)((double)max - (double)s[target / TILE_V * rows].at_target + log(sum));
 }
 
 void
@@ -151,20 +151,21 @@ dc_mlm_forward(dc_real *nll, dc_real *lse, dc_real *kept, const dc_real *h, cons
 	const struct head k = { h, weight, bias, target, W, V };
 	const int n = tiles(V), threads = kept ? 0 : dc_threads();
 	dc_real *l = dc_xaligned((size_t)threads * TILE_M * TILE_V, sizeof *l);
-	struct lse *s = dc_xcalloc((size_t)n * TILE_M, sizeof *s);
+	const size_t rows = (size_t)min_int(M, TILE_M);
+	struct lse *s = dc_xcalloc(n * rows, sizeof *s);
 
 	for (int64_t m0 = 0; m0 < M; m0 += TILE_M) {
 		#pragma omp parallel for schedule(static) if (worth(M, W, V))
 		for (int i = 0; i < n; i++) {
 			const struct tile t = tile_at(m0, M, i, V);
-			struct lse *s_i = s + (size_t)i * TILE_M;
+			struct lse *s_i = s + (size_t)i * rows;
 
 			forward_tile(s_i, kept ? kept_tile(kept, &t, V) : l + (size_t)dc_thread() * TILE_M * TILE_V, &t, &k);
 			for (int m = 0; kept && m < t.n_m; m++)
 				kept_max(kept, &t, M, V)[m] = s_i[m].max;
 		}
 		for (int m = 0; m < min_int(M - m0, TILE_M); m++)
-			join(nll + m0 + m, lse + m0 + m, s + m, n, target[m0 + m]);
+			join(nll + m0 + m, lse + m0 + m, s + m, rows, n, target[m0 + m]);
 	}
 	free(s);
 	free(l);
