@@ -10,7 +10,7 @@ ring() { # ring ROUND STEPS OPTION...: $tmp/run-ROUND
 	setsid bash "$top/pipelines/train.sh" --quiet --data "$SHARDS" --vocab "$VOCAB" --run "$tmp/run-$round" --steps "$steps" \
 	    --warmup 1 --save-every 0 --nns-after 64 --seed 3 --profile "$tmp/profile-$round" "$@" 2>"$tmp/err" &
 	pid=$!
-	watch_memory $pid "$tmp/memory-$round" &
+	[ "$round" != memory ] || watch_memory $pid "$tmp/memory" &
 	wait $pid || { cat "$tmp/err" >&2; fail "the ring failed"; }
 	wait
 }
@@ -24,7 +24,7 @@ target_of() { if [ "$1" = padded ]; then echo "${2%% *}"; else echo "$2" | cut -
 
 case_row() { # case_row WHAT BATCH STEPS TARGETS OPTION...
 	what=$1 batch=$2 steps=${STEPS:-$3} targets=$4; shift 4
-	rm -rf "$tmp"/run-* "$tmp"/peer-* "$tmp"/profile-* "$tmp"/memory-*
+	rm -rf "$tmp"/run-* "$tmp"/peer-* "$tmp"/profile-*
 	bash "$top/pipelines/train.sh" -n --data "$SHARDS" --vocab "$VOCAB" --run "$tmp/none" --steps "$steps" --seed 3 --batch "$batch" "$@" |
 	    sed -n '/^dc-decode.*--batch/,/^ *dc-tokenize/p' | sed '$s/|$//' >"$tmp/data.sh"
 	bash "$tmp/data.sh" >"$tmp/batches.dcs" || fail "no batches"
@@ -45,6 +45,7 @@ case_row() { # case_row WHAT BATCH STEPS TARGETS OPTION...
 		done
 		r=$((r + 1))
 	done
+	ring memory 3 --batch "$batch" "$@"
 	ours=$(median <"$tmp/ours") peak=$(median <"$tmp/peak")
 	flop=$(of "$tmp/profile-1" 'GFLOP of useful work a step')
 	note "$what: $(calc "$ours" 3) s a step, $(calc "$flop / $ours" 0) GFLOP/s of useful work, sgemm's peak $(calc "$peak" 0)"
@@ -55,7 +56,7 @@ case_row() { # case_row WHAT BATCH STEPS TARGETS OPTION...
 		    "$(calc "$theirs / $ours")" "$(target_of "$v" "$targets")"
 	done
 	row step "$what: share of sgemm's peak" "$(calc "100 * $flop / $ours / $peak" 1)" % - - - "$(echo "$targets" | cut -d ' ' -f 3)"
-	memory=$(sort -n "$tmp"/memory-* | tail -n 1)
+	memory=$(cat "$tmp/memory")
 	if [ -n "$variants" ]; then
 		theirs=$(sed -n 's/^peak_mb	//p' "$tmp"/peer-padded-* | sort -n | tail -n 1)
 		row step "$what: peak memory of all processes" "$memory" MB "PyTorch, captions padded" "$theirs" "$(calc "$theirs / $memory")" "$(echo "$targets" | cut -d ' ' -f 4)"

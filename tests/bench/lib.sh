@@ -19,7 +19,8 @@ median() { sort -g | awk '{ x[NR] = $1 } END { if (NR) printf "%.6g", NR % 2 ? x
 calc() { awk "BEGIN { printf \"%.${2:-2}f\", $1 }"; }
 has_peer() { [ -n "$PEERS" ] && "$PYTHON" -c "import $1" 2>/dev/null; }
 
-# Peak memory in MB of a process group: shared pages are divided among those that map them (PSS).
+# Peak memory in MB of a process group: shared pages are divided among those that map them (PSS). The kernel walks every
+# page of every process for it, which costs a large model a tenth of a second each time: rarely, and in a run that is not timed.
 watch_memory() { # watch_memory PGID FILE: until nothing of it is left
 	peak=0
 	while pids=$(pgrep -g "$1"); do
