@@ -175,6 +175,51 @@ test_gemm(void)
 	ok(most < 1e-5, "products by 1 to 6 threads are those of the plain loop: %.1g", most);
 }
 
+/* Of M rows, in how many does a product of some of them differ from that of all, in any bit? What lies beside C [., N] in its
+ * rows is not touched. */
+static int
+rows_differ(int transB, int M, int N, int K, dc_real beta)
+{
+	const size_t ld = (size_t)N + 3, all = (size_t)M * ld;
+	dc_real *A = random_reals((size_t)M * K, 1, 1), *B = random_reals((size_t)K * N, 2, 1), *C = random_reals(all, 3, 1);
+	dc_real *whole = random_reals(all, 3, 1), *plain = random_reals(all, 3, 1), *some = random_reals(all, 3, 1);
+	int differ = 0;
+
+	dc_gemm_rows(transB, M, N, K, A, K, B, transB ? K : N, beta, whole, (int)ld);
+	dc_gemm(0, transB, M, N, K, 1, A, K, B, transB ? K : N, beta, plain, (int)ld);
+	differ += !(worst(whole, plain, all) < 1e-5);
+	for (int from = 0; from < M; from = from * 3 + 1)
+		for (int m = 1; from + m <= M; m = m * 2 + 1) {
+			memcpy(some, C + (size_t)from * ld, (size_t)m * ld * sizeof(*some));
+			dc_gemm_rows(transB, m, N, K, A + (size_t)from * K, K, B, transB ? K : N, beta, some, (int)ld);
+			for (int i = 0; i < m; i++)
+				differ += memcmp(some + (size_t)i * ld, whole + (size_t)(from + i) * ld, ld * sizeof(*some)) != 0;
+		}
+	free(A);
+	free(B);
+	free(C);
+	free(whole);
+	free(plain);
+	free(some);
+	return differ;
+}
+
+static void
+test_rows(void)
+{
+	const int shape[][3] = { { 90, 12, 20 }, { 200, 64, 64 }, { 301, 192, 64 }, { 260, 64, 192 }, { 130, 500, 300 }, { 9, 700, 800 } };
+	int differ = 0, products = 0;
+
+	for (int threads = 1; threads <= 3; threads++) {
+		set_threads(threads);
+		for (size_t i = 0; i < sizeof(shape) / sizeof(*shape); i++)
+			for (int t = 0; t < 4; t++, products++)
+				differ += rows_differ(t & 1, shape[i][0], shape[i][1], shape[i][2], t >> 1);
+	}
+	ok(!differ || !dc_gemm_rows_same(), "rows are the same among few and among many%s: %d differ in %d products",
+	    dc_gemm_rows_same() ? "" : ", where OpenBLAS can", differ, products);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -183,5 +228,6 @@ main(int argc, char **argv)
 	set_threads(3);
 	test_lanes();
 	test_gemm();
+	test_rows();
 	return done_testing();
 }

@@ -15,6 +15,7 @@
 #include "base/progress.h"
 #include "nn/blas.h"
 #include "nn/encoder.h"
+#include "nn/gemm.h"
 #include "store/model.h"
 #include "stream/gather.h"
 #include "stream/stall.h"
@@ -1252,6 +1253,9 @@ say_work(const struct train *t)
 	if (o.verbose && t->steps > 1)
 		fprintf(stderr, "%s: %.4g GFLOP of useful work a step, %.4g GFLOP/s\n", dc_progname,
 		    t->laps.flop * 1e-9 / ((double)t->steps - 1), t->laps.flop * 1e-9 / busy);
+	if (o.verbose && t->enc)
+		fprintf(stderr, "%s: OpenBLAS's kernels are those of %s: a ViT's features %s on the parts of a batch\n", dc_progname, dc_blas_core(),
+		    dc_gemm_rows_same() ? "do not depend" : "depend in their last bits");
 }
 
 /* Forward `end`, close what we write, and let dc-step finish: read the loop to its end. */

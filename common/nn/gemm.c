@@ -3,10 +3,14 @@
 
 #include <cblas.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/util.h"
+#include "nn/blas.h"
 #include "nn/threads.h"
 
-enum { ALIGN = 16 };
+enum { ALIGN = 16, TILE = 4 /* rows: with fewer OpenBLAS takes another kernel */ };
 
 /* The threads' grid over C [M,N]: rows x columns of blocks, as near to squares as may be, for what a thread packs is
  * its rows of A and its columns of B. */
@@ -55,12 +59,20 @@ block_at(const struct grid *g, int i, int M, int N, int *m0, int *n0, int *m, in
 	return *m > 0 && *n > 0;
 }
 
+/* The elements of C in the smallest block. */
+static double
+smallest(const struct grid *g, int M, int N)
+{
+	return (double)(M - (up(M, g->m) - 1) * g->m) * (N - (up(N, g->n) - 1) * g->n);
+}
+
 struct product {
 	int transA, transB, M, N, K, lda, ldb, ldc;
 	double alpha, beta;
 	const char *A, *B;
 	char *C;
 	size_t size;                           /* of an element: float or double */
+	double least;                          /* no block of it may be so small; < 0: any may */
 };
 
 /* Rows m0 .. m0 + m, columns n0 .. n0 + n of C, by this thread alone. */
@@ -72,7 +84,9 @@ multiply(const struct product *p, int m0, int n0, int m, int n)
 	const void *B = p->B + p->size * (size_t)n0 * (size_t)(p->transB ? p->ldb : 1);
 	void *C = p->C + p->size * ((size_t)m0 * (size_t)p->ldc + (size_t)n0);
 
-	if (p->size == sizeof(double))
+	if (p->least >= 0 && p->size == sizeof(float))   /* the same, told in another way: row-major has a kernel of its own for small ones */
+		cblas_sgemm(CblasColMajor, tB, tA, n, m, p->K, (float)p->alpha, B, p->ldb, A, p->lda, (float)p->beta, C, p->ldc);
+	else if (p->size == sizeof(double))
 		cblas_dgemm(CblasRowMajor, tA, tB, m, n, p->K, p->alpha, A, p->lda, B, p->ldb, p->beta, C, p->ldc);
 	else
 		cblas_sgemm(CblasRowMajor, tA, tB, m, n, p->K, (float)p->alpha, A, p->lda, B, p->ldb, (float)p->beta, C, p->ldc);
@@ -97,7 +111,7 @@ share(const struct product *p)
 {
 	const struct grid g = grid_for(p->M, p->N, p->K, dc_threads());
 
-	if (g.rows * g.columns == 1) {
+	if (g.rows * g.columns == 1 || smallest(&g, p->M, p->N) * (double)p->K <= p->least) {
 		alone(p);
 		return;
 	}
@@ -123,7 +137,73 @@ dc_gemm(int transA, int transB, int M, int N, int K, dc_real alpha, const dc_rea
 		return;
 	}
 	share(&(struct product){ transA, transB, M, N, K, lda, ldb, ldc, (double)alpha, (double)beta, (const char *)A, (const char *)B,
-		(char *)C, sizeof(*C) });
+		(char *)C, sizeof(*C), -1 });
+}
+
+/* OpenBLAS gives a row the same bits wherever it stands among whole tiles, as long as the product is more than this. -1: it
+ * does not, for its kernel takes 12 rows at a time, and six of them in another order. */
+static double
+least_product(void)
+{
+	const char *core = dc_blas_core();
+
+	if (sizeof(dc_real) != sizeof(float) || !strcmp(core, "Haswell") || !strcmp(core, "Zen") || !strcmp(core, "Excavator"))
+		return -1;
+	return !strcmp(core, "SkylakeX") || !strcmp(core, "Cooperlake") || !strcmp(core, "SapphireRapids") ? 1e6 : 0;
+}
+
+int
+dc_gemm_rows_same(void)
+{
+	return least_product() >= 0;
+}
+
+/* The rows from m0 on, m of them, with rows of zeros behind them. */
+static void
+multiply_padded(const struct product *p, int m0, int m, int padded)
+{
+	const dc_real *A = (const dc_real *)(const void *)p->A + (size_t)m0 * (size_t)p->lda;
+	dc_real *C = (dc_real *)(void *)p->C + (size_t)m0 * (size_t)p->ldc, *a = dc_xaligned((size_t)padded * (size_t)(p->K + p->N), sizeof(*a));
+	dc_real *c = a + (size_t)padded * (size_t)p->K;
+	struct product q = *p;
+
+	for (int i = 0; i < m; i++) {
+		memcpy(a + (size_t)i * (size_t)p->K, A + (size_t)i * (size_t)p->lda, (size_t)p->K * sizeof(*a));
+		memcpy(c + (size_t)i * (size_t)p->N, C + (size_t)i * (size_t)p->ldc, (size_t)p->N * sizeof(*c));
+	}
+	memset(a + (size_t)m * (size_t)p->K, 0, (size_t)(padded - m) * (size_t)p->K * sizeof(*a));
+	memset(c + (size_t)m * (size_t)p->N, 0, (size_t)(padded - m) * (size_t)p->N * sizeof(*c));
+	q.A = (const char *)a;
+	q.C = (char *)c;
+	q.M = padded;
+	q.lda = p->K;
+	q.ldc = p->N;
+	share(&q);
+	for (int i = 0; i < m; i++)
+		memcpy(C + (size_t)i * (size_t)p->ldc, c + (size_t)i * (size_t)p->N, (size_t)p->N * sizeof(*c));
+	free(a);
+}
+
+void
+dc_gemm_rows(int transB, int M, int N, int K, const dc_real *A, int lda, const dc_real *B, int ldb, dc_real beta, dc_real *C, int ldc)
+{
+	struct product p = { 0, transB, M, N, K, lda, ldb, ldc, 1, (double)beta, (const char *)A, (const char *)B, (char *)C, sizeof(*C),
+		least_product() };
+	int least, whole;
+
+	if (p.least < 0 || M <= 0 || N <= 0 || K <= 0) {
+		dc_gemm(0, transB, M, N, K, 1, A, lda, B, ldb, beta, C, ldc);
+		return;
+	}
+	least = up((int)(p.least / ((double)N * K)) + 1, TILE) * TILE;
+	whole = M % TILE || M < least ? (M - least) / TILE * TILE : M;   /* and at least so many behind these */
+	if (whole < least)
+		whole = 0;
+	p.M = whole;
+	if (whole)
+		share(&p);
+	if (M > whole)
+		multiply_padded(&p, whole, M - whole, M - whole > least ? up(M - whole, TILE) * TILE : least);
 }
 
 void
@@ -132,7 +212,7 @@ dc_gemm64(int transA, int transB, int M, int N, int K, double alpha, const doubl
 {
 	if (M > 0 && N > 0)
 		share(&(struct product){ transA, transB, M, N, K, lda, ldb, ldc, alpha, beta, (const char *)A, (const char *)B, (char *)C,
-			sizeof(*C) });
+			sizeof(*C), -1 });
 }
 
 void

@@ -29,7 +29,7 @@ dc_linear_forward(dc_real *y, int ldy, const dc_real *x, int ldx, const dc_real 
 {
 	if (b || residual)
 		preset(y, ldy, b, residual, M, O);
-	dc_gemm(0, 1, M, O, I, 1, x, ldx, w, I, b || residual ? 1 : 0, y, ldy);   /* Y = X W^T (+ Y) */
+	dc_gemm_rows(1, M, O, I, x, ldx, w, I, b || residual ? 1 : 0, y, ldy);    /* Y = X W^T (+ Y) */
 }
 
 void
@@ -37,7 +37,7 @@ dc_linear_backward(dc_real *dx, int lddx, dc_real beta, dc_real *dw, dc_real *db
 	const dc_real *x, int ldx, const dc_real *w, int M, int I, int O)
 {
 	if (dx)
-		dc_gemm(0, 0, M, I, O, 1, dy, lddy, w, I, beta, dx, lddx);        /* dX = dY W */
+		dc_gemm_rows(0, M, I, O, dy, lddy, w, I, beta, dx, lddx);         /* dX = dY W */
 	if (dw)
 		dc_gemm(1, 0, O, I, M, 1, dy, lddy, x, ldx, 1, dw, I);            /* dW += dY^T X */
 	if (db)

@@ -64,7 +64,7 @@ dc_patch_forward(dc_real *y, const struct dc_patch *t, const uint8_t *rgb, int n
 
 		dc_patch_rows(a, t, rgb + (size_t)s * t->S * t->S * 3, m);
 		/* Y = A conv1^T */
-		dc_gemm(0, 1, m * G * G, t->W, K, 1, a, K, conv1, K, 0, y + (size_t)s * G * G * t->W, t->W);
+		dc_gemm_rows(1, m * G * G, t->W, K, a, K, conv1, K, 0, y + (size_t)s * G * G * t->W, t->W);
 	}
 	dc_arena_release(arena, mark);
 }

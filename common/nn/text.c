@@ -103,7 +103,7 @@ dc_text_pool_forward(dc_real *features, struct dc_text_pool *k, const struct dc_
 	if (t->proj_b.w)
 		dc_linear_forward(features, t->D, k->z, t->W, t->proj.w, t->proj_b.w, NULL, n, t->W, t->D);
 	else
-		dc_gemm(0, 0, n, t->D, t->W, 1, k->z, t->W, t->proj.w, t->D, 0, features, t->D);   /* feature = z proj */
+		dc_gemm_rows(0, n, t->D, t->W, k->z, t->W, t->proj.w, t->D, 0, features, t->D);   /* feature = z proj */
 	dc_lap(t->blocks.laps, DC_LAP_HEADS);
 	if (t->blocks.laps)
 		t->blocks.laps->flop += 2.0 * n * t->W * t->D * (t->proj.g ? 3 : 1);
@@ -121,7 +121,7 @@ project_backward(dc_real *dz, const struct dc_text_pool *k, const struct dc_text
 	}
 	if (t->proj.g)
 		dc_gemm(1, 0, W, D, n, 1, k->z, W, dfeatures, D, 1, t->proj.g, D);   /* dproj += z^T dfeature */
-	dc_gemm(0, 1, n, W, D, 1, dfeatures, D, t->proj.w, D, 0, dz, W);             /* dz = dfeature proj^T */
+	dc_gemm_rows(1, n, W, D, dfeatures, D, t->proj.w, D, 0, dz, W);              /* dz = dfeature proj^T */
 }
 
 void

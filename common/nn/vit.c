@@ -116,7 +116,7 @@ dc_vit_forward(const struct dc_vit_out *out, struct dc_vit_kept *kept, const str
 	if (out->pooled)
 		memcpy(out->pooled, k->z, n * W * sizeof(*k->z));
 	if (out->features)   /* feature = z proj */
-		dc_gemm(0, 0, n, t->D, t->W, 1, k->z, t->W, t->proj.w, t->D, 0, out->features, t->D);
+		dc_gemm_rows(0, n, t->D, t->W, k->z, t->W, t->proj.w, t->D, 0, out->features, t->D);
 	dc_lap(t->blocks.laps, DC_LAP_HEADS);
 	if (t->blocks.laps)
 		t->blocks.laps->flop += dc_blocks_flop(&k->pack, &t->blocks) * (kept ? 3 : 1) + patch_flop(t, n, kept && t->conv1.g) +
@@ -145,7 +145,7 @@ project_backward(dc_real *dz, const struct dc_vit_kept *k, const struct dc_vit *
 	if (d->features && t->proj.g)
 		dc_gemm(1, 0, W, D, n, 1, k->z, W, d->features, D, 1, t->proj.g, D);   /* dproj += z^T dfeature */
 	if (d->features)
-		dc_gemm(0, 1, n, W, D, 1, d->features, D, t->proj.w, D, 0, dz, W);     /* dz = dfeature proj^T */
+		dc_gemm_rows(1, n, W, D, d->features, D, t->proj.w, D, 0, dz, W);     /* dz = dfeature proj^T */
 	else
 		memset(dz, 0, (size_t)n * W * sizeof(*dz));
 	for (size_t i = 0; d->pooled && i < (size_t)n * W; i++)

@@ -32,15 +32,15 @@ def save(path, tensors):
 
 
 class Ring:
-    def __init__(self, config, tensors, threads=2):
+    def __init__(self, config, tensors, threads=2, options=(), stderr=None):
         self.dir = tempfile.TemporaryDirectory(dir='.')
         d = self.dir.name
         os.mkdir(d + '/shm')
         save(d + '/shm/parameters.safetensors', tensors)
         save(d + '/shm/gradients.safetensors', {k: np.zeros(v.shape, 'f4') for k, v in tensors.items()})
         os.mkfifo(d + '/loop')
-        self.p = subprocess.Popen(['dc-encode', '--loop', d + '/loop', '--threads', str(threads)],
-                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.p = subprocess.Popen(['dc-encode', '--loop', d + '/loop', '--threads', str(threads), *options],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
         self.loop = open(d + '/loop', 'wb')
         self.frames = dcstream.frames(self.p.stdout)
         self.refs = {k: dcstream.Ref('<f4', v.shape, 'parameters.safetensors', k) for k, v in tensors.items()}
