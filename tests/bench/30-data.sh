@@ -1,13 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Images a second of one core: images / processor seconds (user and system) of all processes of the pipe, so that other load
-# on the machine takes little from the figure. The peers do the same operations in one thread; their imports do not count.
+# on the machine takes little from the figure. The peers do the same operations in one thread; their imports do not count, and
+# the start of our programs little: they read the shards several times.
 . "${0%/*}/lib.sh"
+EPOCHS=5
 
 pipeline() { # pipeline WHAT SIZE TARS
 	case $1 in
-	decode) echo "dc-decode -j1 --tail short $3" ;;
-	*)      echo "dc-decode -j1 --keep-encoded --tail short $3 | dc-augment -j1 --recipe $1 --size $2" ;;
+	decode) echo "dc-decode -j1 --epochs $EPOCHS --tail short $3" ;;
+	*)      echo "dc-decode -j1 --epochs $EPOCHS --keep-encoded --tail short $3 | dc-augment -j1 --recipe $1 --size $2" ;;
 	esac
 }
 name_of() {
@@ -31,7 +33,7 @@ data_case() { # data_case WHAT SIZE TARS NAME TARGET
 		done
 		r=$((r + 1))
 	done
-	ours=$(calc "$count / $(median <"$tmp/s-ours")" 0)
+	ours=$(calc "$EPOCHS * $count / $(median <"$tmp/s-ours")" 0)
 	[ -n "$peers" ] || row data "$(name_of "$1"), $4" "$ours" images/s/core - - - "$5"
 	for p in $peers; do
 		theirs=$(calc "$count / $(median <"$tmp/s-$p")" 0)
@@ -47,7 +49,7 @@ if has_peer torch && has_peer PIL; then
 fi
 data_cases() { # data_cases SIZE TARS NAME TARGET
 	if [ -n "$peers" ]; then
-		sh -c "$(pipeline eval "$1" "$2")" >"$tmp/views.dcs" || fail "$3: no views"
+		sh -c "$(EPOCHS=1 pipeline eval "$1" "$2")" >"$tmp/views.dcs" || fail "$3: no views"
 		said=$(ask_peer check "$tmp/views.dcs" "$1" "$2") || exit 1
 		[ "$said" = same ] || fail "$3: $said"
 	fi

@@ -50,7 +50,8 @@ fi
 
 # Processor seconds, user and system, of all processes of a pipeline.
 processor_s() { # processor_s 'PIPELINE'
-	bash -o pipefail -c "TIMEFORMAT='%U %S'; time { $1; } >/dev/null 2>&1" 2>&1 | awk '{ printf "%.4f\n", $1 + $2 }'
+	bash -o pipefail -c "TIMEFORMAT='%U %S'; time { $1; } >/dev/null 2>$tmp/said || echo failed" 2>&1 |
+	    awk '/failed/ { exit 1 } { printf "%.4f\n", $1 + $2 }' || { cat "$tmp/said" >&2; fail "failed: $1"; }
 }
 
 # A peer that answers lines with lines: its imports are paid once, and its turns lie between ours.
