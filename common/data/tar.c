@@ -230,7 +230,9 @@ pass_data(struct dc_tar *t)
 	return archive_read_data_skip(t->a) == ARCHIVE_OK && archive_filter_bytes(t->a, 0) == t->end ? 0 : -1;
 }
 
-/* Read or pass over its data. -1 if they are not all there, which must not depend on whether they are read. */
+/* Read or pass over its data. -1 if they are not all there, which must not depend on whether they are read. A header may give
+ * one size for the member and another for its data (GNU tar's, of sparse files): what is beyond the first is passed over, and
+ * what no data are for is zeros, also where libarchive finds the places of the data to be nonsense. */
 static int
 take_data(struct dc_tar *t, struct dc_member *m)
 {
@@ -243,15 +245,20 @@ take_data(struct dc_tar *t, struct dc_member *m)
 	do {
 		if (got + 1 >= cap) { /* grows with what comes, not with what the header says */
 			cap = cap ? cap * 2 : 1 << 16;
-			if (cap > m->size + 2)
-				cap = m->size + 2;
+			if (cap > m->size + 1)
+				cap = m->size + 1;
 			m->bytes = dc_xrealloc(m->bytes, cap, 1);
 		}
-		n = archive_read_data(t->a, m->bytes + got, cap - 1 - got);
+		n = got < m->size ? archive_read_data(t->a, m->bytes + got, cap - 1 - got) : 0;
 		got += n > 0 ? n : 0;
-	} while (n > 0 && got <= m->size);
-	m->bytes[got] = 0;
-	return n == 0 && got == m->size ? pass_data(t) : -1;
+	} while (n > 0);
+	if (n == ARCHIVE_FATAL || pass_data(t) < 0) {
+		m->bytes[got] = 0;
+		return -1;
+	}
+	m->bytes = dc_xrealloc(m->bytes, m->size + 1, 1);
+	memset(m->bytes + got, 0, m->size + 1 - got);
+	return 0;
 }
 
 static void

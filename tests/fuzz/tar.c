@@ -69,6 +69,8 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	with.n = without.n = 0;
 	run(f.path, 1, &with);
 	run(f.path, 0, &without);
+	if (with.n != without.n || memcmp(with.text, without.text, with.n))
+		fprintf(stderr, "read    %.*s\npassed  %.*s\n", (int)with.n, with.text, (int)without.n, without.text);
 	FUZZ_CHECK(with.n == without.n && !memcmp(with.text, without.text, with.n));
 	close(f.fd);
 	return 0;
