@@ -172,7 +172,7 @@ if log and lines[log[-1]][0] != "sync":
 print("\n".join(failed) or "%d checkpoints of %d files and directories" % (named, len({l[1] for l in lines if "/.step-" in l[1]})), file=sys.stderr)
 sys.exit(bool(failed))
 END
-if ldd "$DC_BIN/dc-step" | grep -q libasan; then
+if sanitized; then
 	skip 'the sanitizer wants to be loaded first' 'the order of the writes'
 else
 	seen="env LD_PRELOAD=$DC_BIN/faultlib.so DC_FAULT_TRACE=$tmp"

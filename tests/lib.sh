@@ -55,6 +55,9 @@ skip() { # skip REASON DESCRIPTION
 	n=$((n + 1)); echo "ok $n - $2 # SKIP $1"
 }
 
+# The tools were built with a sanitizer of memory or threads, which must be loaded first and reserves terabytes of addresses.
+sanitized() { ldd "$DC_BIN/dc-step" | grep -q 'lib[at]san'; }
+
 skip_all() { echo "1..0 # SKIP $1"; exit 0; }
 
 # A Python with numpy, msgpack, msgpack_numpy and xxhash in $PYTHON, or skip the whole script.
