@@ -168,8 +168,8 @@ tsan:   ## tools with threads under the thread sanitizer
 	    $(or $(TESTS),tests/decode.t tests/augment.t tests/files.t)
 
 SECONDS  = 7200
-soak: all   ## the ring on small data for SECONDS [7200]: fails where memory or descriptors grow
-	DC_BIN='$(abspath $(B))' sh tests/soak.sh $(SECONDS)
+soak: all   ## the ring on small data for SECONDS [7200]: fails where memory or descriptors grow (SOAK_DIR= to go on another day)
+	DC_BIN='$(abspath $(B))' SOAK_DIR='$(SOAK_DIR)' sh tests/soak.sh $(SECONDS)
 
 # COVERAGE=all: the shell tests too
 coverage: deps   ## lines of each room that the unit tests and the fuzzers' corpora run (gcov): one table

@@ -1,49 +1,97 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The whole ring on small data for a long time: memory and descriptors of every tool, and pairs a second, by the minute.
-# Fails where they grow.
+# The whole ring on small data for a long time: memory, descriptors and processor time of every tool, and pairs a second, by
+# the minute. Fails where memory or descriptors grow, or where a pair comes to cost more.
 #
 #	tests/soak.sh [SECONDS [EVERY]]     7200 and 60; `make soak SECONDS=14400`
+#	SOAK_DIR=DIR tests/soak.sh 3600     the run and the table stay in DIR; once more with the same DIR, it goes on
 . "${0%/*}/lib.sh"
+keep=$(realpath -m "${SOAK_DIR:-$tmp/kept}") || exit 99
 # shellcheck source=ring.sh
 . "$top/tests/ring.sh"
 seconds=${1:-7200} every=${2:-60}
-begin soaked
+mkdir -p "$keep"
+run=$keep/run table=$keep/table.tsv
+shards='scenes/train-{000..002}.tar'   # where that is changes from call to call, and the run must not
+[ -d "$run" ] || cp -r first "$run"
+[ -s "$table" ] || printf 'session\tseconds\tstep\ttool\tanonymous_kb\trss_kb\tdescriptors\tcpu_s\tpairs_per_s\tpairs_per_cpu_s\n' >"$table"
+session=$(($(tail -n 1 "$table" | cut -f 1 | sed 's/[^0-9]//g; s/^$/0/') + 1))
+began_at=0
+[ ! -s "$run/log.tsv" ] || began_at=$(tail -n 1 "$run/log.tsv" | cut -f 1)
 RING_SECONDS=$((seconds + 3600)) # else a ring is killed after five minutes
 # shellcheck disable=SC2086
-start soaked $options --steps 100000000 --save-every 200 --keep 3
-until_true reached soaked 20
-began=$(date +%s) table=$tmp/table
-printf 'seconds\tsteps\tpairs_per_s\ttool\tpss_kb\trss_kb\tdescriptors\n' | tee "$table"
-step=$(tail -n 1 soaked/log.tsv | cut -f 1) then=$began
-while [ $(($(date +%s) - began)) -lt "$seconds" ] && ! none_left; do
+start "$run" $options --steps 100000000 --save-every 200 --keep 3
+until_true reached "$run" $((began_at + 20)); ok $? "session $session: the ring trains, from step $began_at"
+
+step() { tail -n 1 "$run/log.tsv" | cut -f 1; }
+of_tool() { # of_tool TOOL: memory of its own, all that is resident, descriptors, seconds of processor time
+	pid=$(cat "pids/$1")
+	awk -v OFS='\t' -v ticks="$(getconf CLK_TCK)" -v fds="$(find "/proc/$pid/fd" -mindepth 1 2>/dev/null | wc -l)" '
+		FILENAME ~ /stat$/ { sub(/.*\) /, ""); cpu = ($12 + $13) / ticks; next }
+		/^Anonymous:/ { own = $2 } /^Rss:/ { rss = $2 } END { print own, rss, fds, cpu }' "/proc/$pid/stat" "/proc/$pid/smaps_rollup"
+}
+# A row for each tool, and one for all, with what they did since the sample before: $was_* .
+sample() {
+	now=$(date +%s.%N) at=$(step)
+	for tool in $tools; do printf '%s\t%s\n' "$tool" "$(of_tool "$tool")"; done >rows.now 2>err || return
+	awk -F '\t' -v OFS='\t' -v session=$session -v now="$now" -v began="$began" -v step="$at" -v was="$was" -v was_step="$was_step" -v was_cpu="$was_cpu" '
+		NF < 5 { next }
+		{ print session, int(now - began), step, $0, "-", "-"; own += $2; rss += $3; fds += $4; cpu += $5 }
+		END {
+			pairs = (step - was_step) * 8
+			print session, int(now - began), step, "all", own, rss, fds, cpu, sprintf("%.1f", pairs / (now - was)), \
+			    sprintf("%.1f", cpu > was_cpu ? pairs / (cpu - was_cpu) : 0)
+		}' rows.now >rows.new
+	was=$now was_step=$at was_cpu=$(awk -F '\t' '$4 == "all" { print $8 }' rows.new)
+	[ "${1-}" = first ] || tee -a "$table" <rows.new
+}
+began=$(date +%s.%N) until=$(($(date +%s) + seconds))
+was=0 was_step=0 was_cpu=0
+sample first
+head -n 1 "$table"
+while [ "$(date +%s)" -lt $until ] && ! none_left; do
 	sleep "$every"
-	now=$(date +%s) last=$step
-	step=$(tail -n 1 soaked/log.tsv | cut -f 1)
-	for tool in $tools; do
-		pid=$(cat "pids/$tool")
-		awk -v OFS='\t' -v t=$((now - began)) -v s="$step" -v r=$(((step - last) * 8 / (now > then ? now - then : 1))) -v tool="$tool" \
-		    -v fds="$(find "/proc/$pid/fd" -mindepth 1 2>/dev/null | wc -l)" '
-			/^Pss:/ { pss = $2 } /^Rss:/ { rss = $2 } END { print t, s, r, tool, pss, rss, fds }' "/proc/$pid/smaps_rollup" | tee -a "$table"
-	done
-	then=$now
+	none_left || sample
 done
 kill -s TERM "$ring"
 wait "$job"; [ $? -eq 4 ]; ok $? "the ring trained for $seconds s and stops when it is asked to"
-# the first third is for warming up: what comes after it must stay as it is
+
+# The first third of a session is for warming up. Of the rest, the second half must need no more than the first: the mean
+# of the memory, the most descriptors. Memory of one's own (anonymous) does not depend on who else maps the same files.
 awk -F '\t' '
-	NR > 1 { k = ++n[$4]; pss[$4, k] = $5; fds[$4, k] = $7; rate[k] = $3 }
+	NR > 1 { s = $1 SUBSEP $4; k = ++n[s]; own[s, k] = $5; rss[s, k] = $6; fds[s, k] = $7; if (!(s in seen)) { seen[s] = 1; order[++m] = s } }
 	END {
-		for (t in n) {
-			a = int(n[t] / 3) + 1; b = n[t]; h = int((b - a + 1) / 2); one = two = 0
-			for (i = a; i < a + h; i++) one += pss[t, i] / h
-			for (i = b - h + 1; i <= b; i++) two += pss[t, i] / h
-			printf "%s: %d kB, then %d kB; %d descriptors, then %d\n", t, one, two, fds[t, a], fds[t, b]
-			if (h < 1 || two > 1.02 * one + 1024 || fds[t, b] > fds[t, a]) bad = 1
+		printf "%-8s%-13s%8s%14s%12s%14s%12s%13s\n", "session", "tool", "samples", "own mem., kB", "at the end", "resident, kB", "at the end", "descriptors"
+		for (j = 1; j <= m; j++) {
+			s = order[j]; split(s, part, SUBSEP)
+			h = int(n[s] / 3); b = n[s] - h; a = b - h; one = two = r1 = r2 = f1 = f2 = 0
+			for (i = 1; i <= h; i++) {
+				one += own[s, a + i] / h; two += own[s, b + i] / h; r1 += rss[s, a + i] / h; r2 += rss[s, b + i] / h
+				if (fds[s, a + i] > f1) f1 = fds[s, a + i]
+				if (fds[s, b + i] > f2) f2 = fds[s, b + i]
+			}
+			grows = h >= 5 && (two > 1.02 * one + 512 || part[2] != "all" && f2 > f1)
+			printf "%-8s%-13s%8d%14d%12d%14d%12d%7d, %4d%s\n", part[1], part[2], n[s], one, two, r1, r2, f1, f2, \
+			    h < 5 ? "   too short to tell" : grows ? "   GROWS" : ""
+			bad = bad || grows
+			long = long || h >= 5
 		}
-		exit bad
+		exit bad || !long
 	}' "$table" >err; code=$?
 sed 's/^/# /' err; ok $code 'no tool grows, in memory or in descriptors'
-run 0 'every checkpoint is whole' dc-step --verify soaked
-check 'no number is not finite' sh -c '! grep -qw "inf" soaked/log.tsv'
+# The first hour beside the last, or thirds of what there is: by the clock, which depends on who else is there, and by
+# processor time, which does so less.
+awk -F '\t' -v every="$every" '
+	NR > 1 && $4 == "all" { rate[++n] = $9; cost[n] = $10 }
+	END {
+		h = int(n / 3); if (h * every > 3600) h = int(3600 / every)
+		if (h < 1) { print "too short to tell"; exit 1 }
+		for (i = 1; i <= h; i++) { a += rate[i] / h; c += cost[i] / h; b += rate[n - h + i] / h; d += cost[n - h + i] / h }
+		printf "pairs a second:                   %8.1f in the first %d s, %8.1f in the last: %.3f\n", a, h * every, b, b / a
+		printf "pairs a second of processor time: %8.1f in the first %d s, %8.1f in the last: %.3f\n", c, h * every, d, d / c
+		exit !(d >= 0.8 * c)
+	}' "$table" >err; code=$?
+sed 's/^/# /' err; ok $code 'a pair costs at the end what it did at the beginning'
+run 0 'every checkpoint is whole' dc-step --verify "$run"
+check 'no number is not finite' sh -c '! grep -qw inf "$1/log.tsv"' - "$run"
 done_testing
