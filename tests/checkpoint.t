@@ -172,31 +172,27 @@ if log and lines[log[-1]][0] != "sync":
 print("\n".join(failed) or "%d checkpoints of %d files and directories" % (named, len({l[1] for l in lines if "/.step-" in l[1]})), file=sys.stderr)
 sys.exit(bool(failed))
 END
-if sanitized; then
-	skip 'the sanitizer wants to be loaded first' 'the order of the writes'
-else
-	seen="env LD_PRELOAD=$DC_BIN/faultlib.so DC_FAULT_TRACE=$tmp"
-	run 0 'a run is begun' $seen/trace.init dc-init --arch arch.json --out made
-	check 'the first checkpoint: files, directories and links are synced in order' "$PYTHON" order.py trace.init
-	begin s
-	trace=$seen/trace.step
-	ring s '--until 4' --save-every 2 --ema 0.9; ok $? 'four steps'
-	check 'two checkpoints by dc-step: the same' "$PYTHON" order.py trace.step
-	said '^2 checkpoints of [1-9][0-9] files' 'both were seen'
-	for what in '/state.safetensors' '/checksums.tsv' '/heads' '/s' '/log.tsv'; do
-		[ "$(grep -c "^sync	.*$what\$" trace.step)" -gt 0 ]; ok $? "$what is synced"
-		grep -v "^sync	.*$what\$" trace.step >less
-		run 1 "and without that the order is wrong" "$PYTHON" order.py less
-	done
-	awk -F '\t' '/^sync.*\/state.safetensors$/ { late = $0; next } { print } /^rename.*\/\.step-/ { print late }' trace.step >less
-	run 1 'a sync that comes after the name is too late' "$PYTHON" order.py less
-	for bad in fsync,1 fsync,3 fsync,9 rename,1 rename,2; do # a rename that fails is tried in another way first
-		begin t
-		trace="env LD_PRELOAD=$DC_BIN/faultlib.so DC_FAULT_TOOL=dc-step DC_FAULT_CALLS=${bad%,*} DC_FAULT_AT=${bad#*,} DC_FAULT_TIMES=99 DC_FAULT_ACTION=errno:EIO"
-		ring t '--until 4' --save-every 2; [ $? -eq 1 ]; ok $? "${bad%,*} number ${bad#*,} fails: so does dc-step"
-		said 'Input/output error' 'and says it'
-		trace=''
-		run 0 'what there is, is whole' dc-step --verify t
-	done
-fi
+seen="env LD_PRELOAD=$(faultlib) DC_FAULT_TRACE=$tmp"
+run 0 'a run is begun' $seen/trace.init dc-init --arch arch.json --out made
+check 'the first checkpoint: files, directories and links are synced in order' "$PYTHON" order.py trace.init
+begin s
+trace=$seen/trace.step
+ring s '--until 4' --save-every 2 --ema 0.9; ok $? 'four steps'
+check 'two checkpoints by dc-step: the same' "$PYTHON" order.py trace.step
+said '^2 checkpoints of [1-9][0-9] files' 'both were seen'
+for what in '/state.safetensors' '/checksums.tsv' '/heads' '/s' '/log.tsv'; do
+	[ "$(grep -c "^sync	.*$what\$" trace.step)" -gt 0 ]; ok $? "$what is synced"
+	grep -v "^sync	.*$what\$" trace.step >less
+	run 1 "and without that the order is wrong" "$PYTHON" order.py less
+done
+awk -F '\t' '/^sync.*\/state.safetensors$/ { late = $0; next } { print } /^rename.*\/\.step-/ { print late }' trace.step >less
+run 1 'a sync that comes after the name is too late' "$PYTHON" order.py less
+for bad in fsync,1 fsync,3 fsync,9 rename,1 rename,2; do # a rename that fails is tried in another way first
+	begin t
+	trace="env LD_PRELOAD=$(faultlib) DC_FAULT_TOOL=dc-step DC_FAULT_CALLS=${bad%,*} DC_FAULT_AT=${bad#*,} DC_FAULT_TIMES=99 DC_FAULT_ACTION=errno:EIO"
+	ring t '--until 4' --save-every 2; [ $? -eq 1 ]; ok $? "${bad%,*} number ${bad#*,} fails: so does dc-step"
+	said 'Input/output error' 'and says it'
+	trace=''
+	run 0 'what there is, is whole' dc-step --verify t
+done
 done_testing

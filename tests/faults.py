@@ -153,6 +153,8 @@ class Place:
             os.kill(int(pid), signal.SIGKILL)
         p.wait()
         want(status is not None, "still running after %d s" % limit)
+        wrong = re.search(r"^.*(ERROR: AddressSanitizer|runtime error:).*", self.err, re.M)
+        want(not wrong, wrong and wrong.group())
         want(not left, "processes are left: %s" % left)
         return status
 
@@ -458,6 +460,10 @@ def main():
     os.environ.setdefault("DC_ARCH_DIR", os.path.abspath(here + "/../pipelines/arch"))
     os.environ["PATH"] = os.environ["DC_BIN"] + ":" + os.environ["PATH"]
     limit, lib = o.limit, os.path.join(os.environ["DC_BIN"], "faultlib.so")
+    sanitizer = re.search(r"/\S*/libasan\S*", command("ldd", os.path.join(os.environ["DC_BIN"], "dc-step")))
+    if sanitizer:   # it must come first; a SIGSEGV that we send shall be one
+        lib = sanitizer.group() + ":" + lib
+        os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "detect_leaks=0") + ":handle_segv=0"
     kinds = order()
     if o.only:
         kinds = [k for k in kinds if o.only in k[1]]

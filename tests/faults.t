@@ -3,7 +3,6 @@
 # A few of the faults of make faults (tests/faults.py says what they are), and that one is noticed which is not borne.
 . "${0%/*}/lib.sh"
 need_python
-sanitized && skip_all 'the sanitizer wants to be loaded first'
 TMPDIR=$tmp; export TMPDIR
 
 check '24 faults are borne as they must be' "$PYTHON" "$top/tests/faults.py" --faults 24 --from "${FAULTS_FROM:-0}" --limit 120

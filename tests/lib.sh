@@ -57,6 +57,8 @@ skip() { # skip REASON DESCRIPTION
 
 # The tools were built with a sanitizer of memory or threads, which must be loaded first and reserves terabytes of addresses.
 sanitized() { ldd "$DC_BIN/dc-step" | grep -q 'lib[at]san'; }
+# What LD_PRELOAD has to say for faultlib.so
+faultlib() { echo "$(ldd "$DC_BIN/dc-step" | awk '/lib[at]san/ { printf "%s:", $3 }')$DC_BIN/faultlib.so"; }
 
 skip_all() { echo "1..0 # SKIP $1"; exit 0; }
 
