@@ -37,6 +37,9 @@ said 'once only' 'and why'
 run 1 'a missing shard' dc-decode s-000.tar gone.tar
 said '^dc-decode: gone.tar: No such file' 'is named'
 [ ! -s out ]; ok $? 'before anything is sent'
+run 1 'images of another extension' dc-decode --image webp,gif "$S"
+said 'looked for images in webp,gif' 'are looked for as --image says'
+check 'and found' test "$(dc-decode --image webp,png --count "$S" 2>err)" = 27
 run 1 'a directory' dc-decode .
 said 'directory' 'is told'
 

@@ -56,6 +56,9 @@ options='--arch resnet.json --method clip --freeze bn'
 same resnet-fixed $options
 begun=begun-clip options='--arch vit.json --method clip'
 ring clip-changed --steps 1 --keep-activations 3 && [ ! -e clip-changed/step-00000002 ]; ok $? 'a run begun with a limit'
+mkdir ahead && ln -s "$DC_BIN"/dc-* ahead/ && rm ahead/dc-encode && printf '#!/bin/sh\nexec "%s/dc-encode" --read-ahead 0 "$@"\n' "$DC_BIN" >ahead/dc-encode
+chmod +x ahead/dc-encode
+(DC_BIN=$tmp/ahead; export DC_BIN; ring clip-ahead) && diff -r clip/latest/ clip-ahead/latest/ >err; ok $? 'a batch that is not read ahead, the same bytes'
 run 2 'a limit belongs to training' dc-encode --model begun-clip --keep-activations 10
 said '--keep-activations and --recompute belong to --loop' 'is said'
 done_testing

@@ -28,6 +28,9 @@ run 0 'the same file twice' dc-knn --base train.dcs --query train.dcs -k 1,5,20 
 cmp -s out alone; ok $? 'each without its own id'
 run 0 '--self' dc-knn --base train.dcs --query train.dcs --self -k 1 --tsv
 said '^1	plain	1.000000	' 'each with its own'
+nearest=$(awk -F '\t' '$1 == 1 && $2 == "plain" { print $3 }' whole)
+run 0 'a low --temperature' dc-knn --base train.dcs --query test.dcs -k 20 --temperature 1e-5 --tsv
+[ "$(awk -F '\t' '$2 == "weighted" { print $3 }' out)" = "$nearest" ]; ok $? 'leaves the vote to the nearest'
 run 0 'for people' dc-knn --base train.dcs --query test.dcs -v
 said '^500 images, neighbours among 480, 6 classes$' 'counts'
 said '^200 ' 'all of the default numbers that there are'
@@ -49,6 +52,11 @@ said 'are of different models: their logit_scale is 3 and 2' 'is refused'
 printf '%s\n' one 'two words' three four five >names
 run 0 'names of the queries' sh -c 'dc-knn --base train.dcs --query - --query-features text_features.0 --query-names names --list 1 <texts.dcs'
 said '^1	two words	1	' 'stand in the list'
+seq -f 'row %g' 0 479 >base.names
+run 0 'names of the rows' dc-knn --base train.dcs --base-names base.names --query test.dcs --list 3
+awk -F '\t' 'NR > 1 && $6 != "row " $5 { exit 1 } END { exit NR < 1500 }' out; ok $? 'stand in place of the keys'
+run 1 'names too few' dc-knn --base train.dcs --base-names names --query test.dcs --list 1
+said 'names: 5 names for the 480 rows of train.dcs' 'are an error'
 run 0 'captions among themselves' dc-knn --base captions.dcs --base-features text_features.0 --list 1
 said '^3	00001	1	1.000000	4	00001	4$' 'have the key and label of their image'
 run 0 'equal rows' sh -c 'dc-knn --base captions.dcs --base-features text_features.0 --query captions.dcs --query-features text_features.0 --list 1 | cut -f 5 | tr "\n" " "'

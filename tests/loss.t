@@ -25,6 +25,10 @@ run 2 'an operand' dc-loss x
 said 'standard input' 'is refused'
 run 2 'a term that the method has not' dc-loss --method clip --mvs .2
 said "method clip has no such term" 'is named'
+for term in simclr filip siglip; do
+	run 2 "--$term" dc-loss --$term .1
+	said "method declip has no such term" 'is for other methods'
+done
 run 2 'nothing left for clip' dc-loss --mvs .9
 said 'give --clip' 'asks for it'
 run 2 'limits the wrong way round' dc-loss --logit-scale-min 7
@@ -33,7 +37,7 @@ loss 0 'a run with state, parts, foreign frames, batches of 1 and 0' ring
 silent
 right ring 'values as in numpy, the queue from the state; skip below two samples; the rest passed on, state taken'
 mv got whole
-loss 0 'options that agree with the state' ring --method declip --as paper --clip 0.4 --mvs .2 --queue 10 --nns-after 4 \
+loss 0 'options that agree with the state' ring --method declip --as paper --clip 0.4 --mvs .2 --simsiam .2 --queue 10 --nns-after 4 \
 	--logit-scale-min 3 --logit-scale-max 6
 check 'change nothing' cmp got whole
 loss 0 'again' ring

@@ -42,6 +42,9 @@ said '13 lambdas, 13 of them converged' 'statistics'
 run 0 'a validation part of --train' dc-probe --train both.dcs --test test.dcs --lambdas 7 --seed 1 --tsv
 cp out seed1
 said '^validation	0\.[0-9]*				12[789]$' 'a fifth of each class'
+run 0 '--val-share' dc-probe --train both.dcs --test test.dcs --lambdas 3 --val-share 0.5 --tsv
+said '^validation	0\.[0-9]*				3(1[89]|2[0-2])$' 'another part of each class'
+run 2 '--val-share beside --val' dc-probe --train train.dcs --val val.dcs --test test.dcs --val-share 0.5
 run 0 'again' dc-probe --train both.dcs --test test.dcs --lambdas 7 --seed 1 --tsv
 cmp -s out seed1; ok $? 'the same'
 run 0 'another seed' dc-probe --train both.dcs --test test.dcs --lambdas 7 --seed 2 --tsv

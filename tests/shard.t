@@ -38,6 +38,10 @@ keys mixed/data-000000.tar >a
 ! cmp -s a b && sort a | cmp -s - b; ok $? 'another order of all'
 run 0 'the same seed' dc-shard --shuffle 3 -o mixed2 tree
 check 'the same order' diff -r mixed mixed2
+run 0 '--prefix' dc-shard --prefix photos -o named -n 30 tree
+check 'other names' test "$(cd named && echo *.tar)" = 'photos-000000.tar photos-000001.tar photos-000002.tar'
+check 'of the same bytes' cmp named/photos-000001.tar plain/data-000001.tar
+run 2 '--prefix beside --split' dc-shard --prefix photos --split 0.5,0.5 -o twice tree
 run 0 'a limit of bytes' sh -c 'cat tree/*.jpg >big && dc-shard -m 1 -o mb --quality 95 tree && rm big'
 run 0 'shards of 100 kB' dc-shard -n 0 -m 1 -o mb1 tree
 mkdir heavy && head -c 400000 /dev/zero >zeros
