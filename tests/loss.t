@@ -120,5 +120,22 @@ said 'truncated' 'is called truncated'
 unread
 run 3 'a reader that went away' sh -c 'cat ring.dcs | dc-loss >&4'
 exec 4>&-
+# memory of the order of N: twice the batch takes less than twice as much, and there is no room for one number a pair
+peak() { # peak METHOD N [OPTION...]: megabytes
+	m=$1 n_pairs=$2; shift 2
+	"$PYTHON" "$top/tests/reference/loss_large.py" "$m" "$n_pairs" 64 | dc-loss -v --method "$m" "$@" 2>&1 >/dev/null | tee err | sed -n 's/^dc-loss: .* \([0-9]*\) MB$/\1/p'
+}
+if dc-loss --version | grep -q sanitize; then
+	skip 'a sanitizer takes memory of its own' 'the memory of large batches'
+else
+	for large in 'clip 8192' 'declip 4096 --queue 1000 --nns-after 1'; do
+		# shellcheck disable=SC2086
+		set -- $large
+		m=$1 n_pairs=$2; shift 2
+		half=$(peak "$m" $((n_pairs / 2)) "$@") whole=$(peak "$m" "$n_pairs" "$@")
+		[ "$half" -gt 0 ] && [ "$whole" -lt $((2 * half)) ] && [ "$whole" -lt $((n_pairs * n_pairs * 4 / 1000000)) ]
+		ok $? "$m: $half MB for $((n_pairs / 2)) pairs, $whole MB for $n_pairs"
+	done
+fi
 run 1 'a full output device' sh -c 'dc-loss <ring.dcs >/dev/full'
 done_testing
