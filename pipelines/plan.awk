@@ -3,6 +3,7 @@
 function least(a, b) { return a < b ? a : b }
 function most(a, b) { return a > b ? a : b }
 function mb(b) { return sprintf("%.0f", b / 1e6) }
+function few(b) { return sprintf(tsv ? "%.6g" : "%.0f", b / 1e6) }
 function row(what, value, unit, note) { printf tsv ? "%s\t%s\t%s\t%s\n" : "%-38s %14s %-10s %s\n", what, value, unit, note }
 function head(text) { if (!tsv) printf "%s%s\n", began++ ? "\n" : "", text }
 function span(s) { return s < 3600 ? sprintf("%.0f min", s / 60) : s < 2 * 86400 ? sprintf("%.1f h", s / 3600) : sprintf("%.1f days", s / 86400) }
@@ -30,8 +31,10 @@ END {
 	shared = x["weights"] + x["trained"]
 	m_encode = 30e6 + activations + n * (2 * pixels + 2 * features + heads + 2 * 4 * T * (captions + 2)) + least(frame, n * features)
 	m_loss = 8e6 + least(37e6, N * 12e3) + N * (features + 8 * D * (views - x["simclr"] + captions) + x["nns"] * 4 * D) + queue + (N * features <= frame ? N * features : 0)
+	m_loss += x["filip"] * (16e6 + 8 * N * (x["patches"] + x["tokens"] - 2) * x["filip_width"])       # their gradients in double
 	m_step = 25e6 + 2 * x["trained"] + queue + least(frame, n * gradients)
-	m_mpi = R > 1 ? 30e6 + 2 * N * features : 0
+	# the libraries; numbers of all that are being summed; own features as they came and joined, the others', and all in one
+	m_mpi = R > 1 ? 12e6 + least(4.2e6 * R, x["trained"]) + (2 + 1 / R) * N * features : 0
 	process = shared + m_encode + m_loss + m_step + m_mpi + x["data_bytes"]
 
 	# --- work ---
@@ -43,7 +46,7 @@ END {
 	gemms = 4 * ((x["clip"] > 0) + 3 * (x["mvs"] > 0) + (x["siglip"] > 0)) + 6 * x["nns"]
 	loss = 2 * N * N * D * gemms + x["nns"] * N * x["queue"] / 4                 # the search is in single precision
 	loss += x["simclr"] * 2 * 2 * 4 * N * N * x["simclr_width"]
-	loss += x["filip"] * 4 * 2 * 2 * N * N * x["patches"] * x["tokens"] * x["filip_width"]
+	tokenwise = x["filip"] * 16 * N * N * x["patches"] * (x["tokens"] - 2) * x["filip_width"]
 
 	# --- bytes that move ---
 	pipes = n * (3 * pixels + 3 * gradients + features)                          # views twice, and out of the decoder about one
@@ -51,7 +54,7 @@ END {
 
 	# --- time ---
 	t_encode = (work + twice) / x["encode_rate"]
-	t_loss = loss / x["loss_rate"]
+	t_loss = loss / x["loss_rate"] + (tokenwise ? tokenwise / x["filip_rate"] : 0)
 	t_step = x["trained"] / x["step_rate"]
 	t_other = n * x["other_seconds"]
 	t_net = network / x["network"]
@@ -70,13 +73,14 @@ END {
 	row("memory of a process and its tools", mb(process), "MB", x["memory"] && process > x["memory"] * 1048576 ? "MORE THAN THERE IS" : "")
 	row("a checkpoint on disk", mb(x["weights"] + 2 * x["trained"] + queue), "MB", "")
 	head("A step")
-	row("bytes through pipes, a process", mb(pipes), "MB", "")
-	row("bytes over the network, a process", mb(network), "MB", R > 1 ? "sent, and as many received" : "")
+	row("bytes through pipes, a process", few(pipes), "MB", "")
+	row("bytes over the network, a process", few(network), "MB", R > 1 ? "sent, and as many received" : "")
 	row("useful work of the encoder", sprintf("%.4g", work * R / 1e9), "GFLOP", sprintf("%.4g a pair", x["flop"] / 1e9))
 	row("work done twice", sprintf("%.4g", twice * R / 1e9), "GFLOP", "")
-	row("products of the loss, each process", sprintf("%.4g", loss / 1e9), "GFLOP", "in double precision")
+	row("products of the loss, each process", sprintf("%.4g", (loss + tokenwise) / 1e9), "GFLOP", "in double precision")
 	row("encoding", sprintf("%.4g", t_encode), "s", sprintf("at %.4g GFLOP/s a process", x["encode_rate"] / 1e9))
-	row("loss", sprintf("%.4g", t_loss), "s", sprintf("at %.4g GFLOP/s", x["loss_rate"] / 1e9))
+	row("loss", sprintf("%.4g", t_loss), "s", (loss ? sprintf("at %.4g GFLOP/s", x["loss_rate"] / 1e9) : "") \
+		(tokenwise ? sprintf("%stokens at %.4g GFLOP/s", loss ? ", " : "", x["filip_rate"] / 1e9) : ""))
 	row("update", sprintf("%.4g", t_step), "s", sprintf("at %.4g GB/s of gradients", x["step_rate"] / 1e9))
 	row("stream", sprintf("%.4g", t_other), "s", "")
 	if (R > 1) row("network", sprintf("%.4g", t_net), "s", sprintf("at %.4g GB/s", x["network"] / 1e9))

@@ -78,14 +78,19 @@ trap 'exit 130' INT TERM
 
 init=(dc-init --arch "${opt[arch]}" --method "${opt[method]}" --queue "${opt[queue]:-65536}" ${opt[freeze]:+--freeze "${opt[freeze]}"})
 vocab=(${opt[vocab]:+--vocab "${opt[vocab]}"})
-"${init[@]}" ${vocab[@]+"${vocab[@]}"} --print config >"$tmp/config" &&
-	"${init[@]}" ${vocab[@]+"${vocab[@]}"} --print bytes --batch $((opt[batch] / opt[nodes])) >"$tmp/bytes" || exit
+"${init[@]}" ${vocab[@]+"${vocab[@]}"} --print config >"$tmp/config" 2>"$tmp/err" || {
+	cat "$tmp/err" >&2
+	! grep -q 'no such architecture' "$tmp/err" || echo "$me: there are $(cd "$here/arch" && echo *.json | sed 's/\.json//g')" >&2
+	exit 1
+}
+"${init[@]}" ${vocab[@]+"${vocab[@]}"} --print bytes --batch $((opt[batch] / opt[nodes])) >"$tmp/bytes" || exit
 number() { # number KEY: the first in the configuration, or nothing
 	grep -o "\"$1\":[-0-9.]*" "$tmp/config" | head -n 1 | cut -d: -f2
 }
 weight() { local w; w=$(sed 's/.*"weights":{//' "$tmp/config" | grep -o "\"$1\":[0-9.e-]*" | cut -d: -f2); echo "${w:-0}"; }
 on() { awk "BEGIN { print ($(weight "$1") > 0) + 0 }"; }
 size=$(number image_size) patch=$(number patch_size)
+patches() { awk "BEGIN { print ${patch:-0} ? int($size / ${patch:-1}) ^ 2 : int($size / 32) ^ 2 }"; }
 resnet=; ! grep -q '"layers":\[' "$tmp/config" || resnet=1
 
 # --- the work on a pair, by the configuration; a ResNet's is counted while it runs ---
@@ -93,7 +98,7 @@ flop() { sed 's/"queue":[0-9]*/"queue":0/' "$tmp/config" | awk -v tokens="${opt[
 gflop=
 [ -n "$resnet" ] || gflop=$(flop)
 
-# --- rates: a short training of this architecture, the loss of 1,024 pairs, and the data tools alone ---
+# --- rates: a short training of this architecture, the loss of 2,048 pairs, and the data tools alone ---
 seconds_of() { # seconds_of COMMAND...: of all processors
 	local TIMEFORMAT='%U %S'
 	{ time "$@" >/dev/null 2>"$tmp/err"; } 2>&1 | awk '{ print $1 + $2 }'
@@ -142,22 +147,33 @@ measure() {
 	printf 'data_seconds\t%s\n' "$(awk "BEGIN { printf \"%.6g\", $(seconds_of data_alone) / 128 }")" >>"$tmp/rates"
 	rm -rf "$tmp/run" "$tmp/scenes"
 }
-# The features of a small model, as wide as this one's.
-measure_loss() {
-	local n=1024 s
+seconds_of_loss() { # seconds_of_loss METHOD N PATCHES: of a small model's features, as wide as this one's; the least of three
+	local side=$((4 * $(awk "BEGIN { print int(sqrt($3) + .5) }"))) tokens=() wide=()
 	cat >"$tmp/narrow.json" <<-END
-	{"embed_dim": $(number embed_dim), "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 32},
+	{"embed_dim": $(number embed_dim), "vision_cfg": {"image_size": $side, "layers": 1, "width": 64, "patch_size": 4},
 	 "text_cfg": {"context_length": 24, "width": 64, "heads": 1, "layers": 1}}
 	END
-	quietly dc-scenes --out "$tmp/small-scenes" --train $n --test 1 --zero-shot 1 --shard $n --size 32
-	quietly dc-init --arch "$tmp/narrow.json" --method clip --vocab "$tmp/bpe.txt.gz" --model "$tmp/narrow"
-	dc-decode --batch $n "$tmp/small-scenes/train-000.tar" | dc-augment --recipe eval --size 32 | dc-tokenize --model "$tmp/narrow" --mlm 0 |
-		dc-encode --model "$tmp/narrow" >"$tmp/features" || die "the measurement failed"
+	[ "$1" != filip ] || tokens=(--tokens) wide=(--filip-width "$(number filip_width)")
+	quietly dc-scenes --out "$tmp/small-scenes" --train "$2" --test 1 --zero-shot 1 --shard "$2" --size 32
+	quietly dc-init --arch "$tmp/narrow.json" --method "$1" ${wide[@]+"${wide[@]}"} --vocab "$tmp/bpe.txt.gz" --out "$tmp/narrow"
+	dc-decode --batch "$2" "$tmp/small-scenes/train-000.tar" | dc-augment --recipe eval --size $side | dc-tokenize --model "$tmp/narrow" --mlm 0 |
+		dc-encode --model "$tmp/narrow" ${tokens[@]+"${tokens[@]}"} >"$tmp/features" || die "the measurement failed"
 	for _ in 1 2 3; do
-		OMP_NUM_THREADS=$threads quietly dc-loss -v --method clip <"$tmp/features"
-		s=$(sed -n 's/^dc-loss: .* \([0-9.]*\) s real.*/\1/p' "$tmp/err")
-		echo "$s"
-	done | sort -g | awk -v n=$n -v D="$(number embed_dim)" 'NR == 1 { printf "loss_rate\t%.6g\n", 4 * 2 * n * n * D / ($1 > 0 ? $1 : 0.001) }' >>"$tmp/rates"
+		OMP_NUM_THREADS=$threads quietly dc-loss -v --method "$1" <"$tmp/features"
+		sed -n 's/^dc-loss: .* \([0-9.]*\) s real.*/\1/p' "$tmp/err"
+	done | sort -g | head -n 1
+	rm -rf "$tmp/narrow" "$tmp/small-scenes"
+}
+measure_loss() {
+	local n=2048 s patches words
+	s=$(seconds_of_loss clip $n 64) || exit
+	awk "BEGIN { printf \"loss_rate\t%.6g\n\", 4 * 2 * $n * $n * $(number embed_dim) / ($s > 0 ? $s : 0.001) }" >>"$tmp/rates"
+	[ "$(on filip)" = 1 ] || return 0
+	n=128 patches=$(patches)
+	s=$(seconds_of_loss filip $n "$patches") || exit
+	# by what the features take; identifiers and keys are a hundredth of that
+	words=$((($(wc -c <"$tmp/features") / 4 - n * (patches * $(number filip_width) + 2 * $(number embed_dim))) / $(number filip_width)))
+	awk "BEGIN { printf \"filip_rate\t%.6g\n\", 16 * $n * $patches * $words * $(number filip_width) / ($s > 0 ? $s : 0.001) }" >>"$tmp/rates"
 }
 if [ -n "${opt[rates]}" ] && [ -f "${opt[rates]}" ]; then
 	cp "${opt[rates]}" "$tmp/rates" || exit
@@ -166,7 +182,9 @@ else
 	[ -z "${opt[rates]}" ] || cp "$tmp/rates" "${opt[rates]}" || exit
 fi
 rate() { awk -F '\t' -v name="$1" '$1 == name { print $2 }' "$tmp/rates"; }
-for name in encode_rate loss_rate step_rate; do
+needed='encode_rate loss_rate step_rate'
+[ "$(on filip)" = 0 ] || needed+=' filip_rate'
+for name in $needed; do
 	awk "BEGIN { exit !($(rate $name) + 0 > 0) }" 2>/dev/null || die "${opt[rates]}: has no row $name with a number above 0"
 done
 if [ -n "$resnet" ]; then
@@ -191,7 +209,7 @@ given() { printf '%s\t%s\n' "$@"; }
 		simclr "$(($(on simclr) * 2))" simclr_width "$(number simclr_width)" simclr_hidden "$(number simclr_hidden)" \
 		filip "$(on filip)" filip_width "$(number filip_width)" nns "$(on nns)" mlm "$(on mlm)" \
 		vocab_size "$(number vocab_size)" text_width "$(grep -o "\"text_cfg\":{[^}]*}" "$tmp/config" | grep -o "\"width\":[0-9]*" | cut -d: -f2)" clip "$(weight clip)" mvs "$(weight mvs)" \
-		siglip "$(weight siglip)" patches "$(awk "BEGIN { print ${patch:-0} ? int($size / ${patch:-1}) ^ 2 : int($size / 32) ^ 2 }")"
+		siglip "$(weight siglip)" patches "$(patches)"
 	cat "$tmp/rates"
 	# the queue's rows are of the configuration, its bytes of the estimate
 } | awk -v tsv=$tsv -f "$here/plan.awk"

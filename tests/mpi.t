@@ -285,6 +285,13 @@ equal one-declip stop 'to the same losses and parameters'
 # --- what the table says; what is refused ---
 check 'a row for each step but the last' test "$(wc -l <two-declip/ranks.tsv)" -eq 20
 check 'with the bytes' awk -F'\t' 'NR == 1 { bad = $8 != "sent_bytes"; next } $8 <= 0 || $3 > 1 || $5 < 0 { bad = 1 } END { exit bad }' two-declip/ranks.tsv
+printf '%s\t%s\n' encode_rate 1e11 loss_rate 5e10 step_rate 1e9 other_seconds 0.001 data_seconds 0.002 data_bytes 7e7 >rates
+"$top/pipelines/plan.sh" -t --arch ./arch.json --method clip --vocab vocab.gz --batch 48 --nodes 2 --rates rates >out 2>err &&
+	awk -F'\t' '$1 ~ /network, a/ { print $2 * 1e6 }' out >planned && method=clip && begin bytes &&
+	train 2 bytes --method clip --batch 48 --steps 4 >out 2>err && cut -f 8 bytes/ranks.tsv | tail -n 1 >sent &&
+	awk 'NR == 1 { want = $1; next } { print "# a rank sends " $1 " bytes, plan.sh says " want; exit !($1 > .8 * want && $1 < 1.2 * want) }' planned sent
+ok $? 'the bytes that a rank sends in a step are those of plan.sh'
+method=declip
 run 2 'standard input as data' ranks 2 "$train" --run none --data - --steps 3 --arch ./arch.json --vocab vocab.gz
 said 'each rank reads the shards' 'is refused'
 printf 'not a picture' >0007.jpg; printf 'a caption' >0007.txt; cp 0007.jpg 0008.jpg; cp 0007.txt 0008.txt

@@ -5,7 +5,7 @@
 DC_SHM_DIR=$tmp/tmpfs; export DC_SHM_DIR
 mkdir "$DC_SHM_DIR"
 PATH=$top/pipelines:$PATH
-printf '%s\t%s\n' encode_rate 1e11 loss_rate 5e10 step_rate 1e9 other_seconds 0.001 data_seconds 0.002 data_bytes 7e7 measured_flop 5e9 >rates
+printf '%s\t%s\n' encode_rate 1e11 loss_rate 5e10 filip_rate 2e10 step_rate 1e9 other_seconds 0.001 data_seconds 0.002 data_bytes 7e7 measured_flop 5e9 >rates
 plan() { plan.sh -t --rates rates "$@" >out 2>err; }
 value() { awk -F '\t' -v what="$1" '$1 == what { print $2 }' out; }
 near() { # near GOT WANTED SHARE
@@ -41,10 +41,13 @@ plan --arch rn50 --method clip --batch 64 && near "$(value 'useful work of the e
 plan --arch vit-s64-p16 --batch 64 --data-threads 4 && near "$(value 'data, beside all that')" .032 .001; ok $? 'data tools beside it'
 sed 's/data_seconds.*/data_seconds	9/' rates >slow && plan.sh --rates slow --arch vit-s64-p16 --batch 64 >out && grep -q 'THE STEP WAITS FOR IT' out &&
 	grep -q '^a step  *576 s' out; ok $? 'which may be what it waits for'
+plan --arch vit-b-32 --method filip --batch 256
+near "$(value loss)" "$(awk 'BEGIN { print 16 * 256 ^ 2 * 49 * 12 * 256 / 2e10 }')" .001; ok $? "FILIP's loss has a rate of its own"
 for method in clip slip filip declip defilip siglip; do plan --arch vit-s64-p16 --method $method && ! grep -qi 'nan\|inf$' out; ok $? "$method"; done
 
 run 2 'no architecture' plan.sh
 run 1 'one that is not there' plan.sh --arch nothing
+said '^plan.sh: there are .* vit-b-32 ' 'and those that are'
 run 2 'an unknown option' plan.sh --arch vit-b-32 --speed 3
 run 2 'a batch that does not divide' plan.sh --arch vit-b-32 --nodes 3
 said '^plan.sh: --batch 4096: is not divided evenly by --nodes 3$' 'is said'
