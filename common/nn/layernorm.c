@@ -5,7 +5,7 @@
 #include "nn/gemm.h"
 #include "nn/layernorm.h"
 
-enum { COLUMNS = 32, RUN = 8 };
+enum { COLUMNS = 128, RUN = 8 };
 static const double eps = 1e-5;
 
 static void

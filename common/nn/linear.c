@@ -4,7 +4,7 @@
 #include "nn/gemm.h"
 #include "nn/linear.h"
 
-enum { COLUMNS = 32, RUN = 8 };
+enum { COLUMNS = 128, RUN = 8 };
 
 /* y <- b + residual: the product is then added on top, which saves a pass */
 static void
