@@ -179,6 +179,14 @@ run=${opt[run]}
 [[ ${opt[keep-activations]} =~ ^[0-9]*$ ]] || die_usage "--keep-activations ${opt[keep-activations]}: must be a whole number of MB, 0 or more"
 command -v dc-step >/dev/null || die "dc-step is not built (make) and not on PATH"
 
+locked=''
+lock() { # the tools keep the lock too: it lasts as long as any of them
+	[ -z "$locked" ] || return 0
+	mkdir -p "$home" || die "cannot make $home"
+	exec 8>"$home/.ring" && flock -n 8 || { ready=others; die "another ring is running on $home"; }
+	locked=1
+}
+
 # --- several ranks: the first one makes the run, and the others take all options, the length and the position from it ---
 home=$run count='' ready=
 if [ "$rank" -gt 0 ]; then
@@ -187,7 +195,7 @@ if [ "$rank" -gt 0 ]; then
 	until { read -r state of && read -r told && [ "$of" = "$job" ]; } 2>/dev/null <"$run/.ranks"; do
 		sleep 0.1
 		: "$run"/* # a network file system looks again
-		[ $(((naps += 1) % 600)) -ne 100 ] || echo "$me: waiting for rank 0 to make $run (a file system that both see?)" >&2
+		[ $(((naps += 1) % 600)) -ne 100 ] || echo "$me: waiting for rank 0 to make $run (the same --run, on a file system that both see?)" >&2
 	done
 	[ "$state" = ready ] || exit 1
 	read -r position count <<<"$told"
@@ -196,6 +204,7 @@ if [ "$rank" -gt 0 ]; then
 	done
 elif [ "$ranks" -gt 1 ]; then
 	[ -z "${opt[replay]}" ] || die_usage "--replay is work for one process"
+	[ -n "$dry" ] || [ ! -d "$run" ] || lock # or we would take away what the ranks of another job are about to read
 	[ -n "$dry" ] || rm -f "$run/.ranks"
 	farewell() { # what a job before this one has left would make ranks begin elsewhere; before the ring they may not have read it
 		case $ready in
@@ -210,15 +219,16 @@ fi
 read_back() { # read_back TEXT: $text, without the backslashes of run.json
 	text=${1//'\\'/$'\x01'} text=${text//'\t'/$'\t'} text=${text//'\"'/'"'} text=${text//$'\x01'/'\'}
 }
-changes='' stale='' begun='' were=$ranks
+changes='' stale='' begun='' were=$ranks # who trained it so far
 [ ! -L "$run/latest" ] && [ ! -d "$run/step-00000000" ] || begun=1
 if [ -f "$run/run.json" ]; then
+	[ -z "$begun" ] || were=1 # where it does not say
 	while read -r line; do
 		[[ $line =~ ^\"([a-z-]+)\":\ \"(.*)\",?$ ]] || continue
 		name=${BASH_REMATCH[1]}
 		read_back "${BASH_REMATCH[2]}"
 		old=$text
-		[ "$name" != ranks ] || were=$old
+		[ "$name" != ranks ] || were=${begun:+$old}
 		[ -n "${opt[$name]+is}" ] || continue
 		case $name in run | override | accept-numerics | threads | data-threads | profile | stall* | replay) continue ;; esac
 		case $name${given[steps]+ steps}${given[epochs]+ epochs} in 'steps epochs' | 'epochs steps') # one length replaces the other
@@ -409,8 +419,7 @@ compose() { # compose POSITION: the six commands of the ring, or seven
 	tokenize=(dc-tokenize --vocab "$vocab" --context "$context" --mlm "$mlm" --as "${opt[as]}" --seed "${opt[seed]}" ${common[@]+"${common[@]}"})
 	args=(dc-encode --loop "$tag" --threads "$threads")
 	pass profile keep-activations
-	[ "$on_host" -le 1 ] || [ -n "${opt[keep-activations]}" ] || # each would take half of what is free
-		args+=(--keep-activations "$(awk -v ranks="$on_host" '/^MemAvailable/ { printf "%d", $2 / 2048 / ranks }' /proc/meminfo)")
+	[ "$on_host" -le 1 ] || [ -n "${opt[keep-activations]}" ] || args+=(--share "$on_host") # each would take half of what is free
 	flag recompute by-value
 	[ "$ranks" = 1 ] || args+=(--sync-bn)
 	encode=("${args[@]}" ${common[@]+"${common[@]}"})
@@ -484,7 +493,8 @@ if [ -n "$dry" ]; then # a script that does the same: to be read, changed and ru
 	echo
 	echo "# $count samples an epoch, $total batches of ${opt[batch]} in all"
 	[ -f "$vocab" ] && init+=(--vocab "$vocab")
-	"${init[@]}" --dry-run --batch "${opt[batch]}" | sed 's/^/# /'
+	[ "$ranks" -le 1 ] || echo "# in each of $ranks processes, $(((opt[batch] + ranks - 1) / ranks)) samples a batch:"
+	"${init[@]}" --dry-run --batch $(((opt[batch] + ranks - 1) / ranks)) | sed 's/^/# /'
 	exit "${PIPESTATUS[0]}"
 fi
 
@@ -497,13 +507,15 @@ write_json() {
 		printf '%s\n"%s": "%s"' "$sep" "$name" "$text"
 		sep=,
 	done
-	printf '%s\n"ranks": "%s"\n}\n' "$sep" "$ranks"
+	printf '%s\n"ranks": "%s"\n}\n' "$sep" "$1"
 }
-mkdir -p "$home" || die "cannot make $home"
-# the tools keep the lock too: it lasts as long as any of them
-exec 8>"$home/.ring" && flock -n 8 || die "another ring is running on $home"
+put_json() { # put_json RANKS: that made the newest checkpoint, or will make the first
+	write_json "$1" >"$run/.run.json" && sync "$run/.run.json" && mv "$run/.run.json" "$run/run.json" || die "cannot write $run/run.json"
+}
+lock
 if [ "$rank" = 0 ]; then # ---
-write_json >"$run/.run.json" && sync "$run/.run.json" && mv "$run/.run.json" "$run/run.json" || die "cannot write $run/run.json"
+[ -n "$begun" ] && [ "$(readlink "$run/latest")" != step-00000000 ] || were=$ranks
+put_json "$were"
 # killed while it was made: the first checkpoint is there, and whole, but not yet the link to it
 [ -L "$run/latest" ] || [ ! -d "$run/step-00000000" ] || ln -s step-00000000 "$run/latest" || exit 1
 if [ -z "$begun" ]; then
@@ -564,6 +576,7 @@ if [ "$position" -ge "$total" ]; then
 	[ "$rank" -gt 0 ] || echo "$me: $run is finished: $position of $total batches" >&2
 	exit 0
 fi
+newest=$(readlink "$run/latest")
 compose "$position"
 [ "$position" = 0 ] || [ "$rank" -gt 0 ] || echo "$me: continuing at batch $position of $total" >&2
 
@@ -628,9 +641,10 @@ trap 'stopping=1' INT TERM HUP USR1
 # a pipe whose writing end is ours alone: it hangs up when we are gone, even killed, and dc-step then stops the ring
 [ ! -e "$tag" ] && [ ! -L "$tag" ] || rm -f "$tag"
 mkfifo "$tmp/life" "$tag" && exec 5<>"$tmp/life" 6<"$tmp/life" || die "cannot make $tag"
-# rows on a terminal would run into the progress line; they are in log.tsv
+# rows on a terminal would run into the progress line, which is on standard error; they are in log.tsv. mpirun gives a pseudo-terminal
+# as standard output alone
 [ "$ranks" = 1 ] || set -m # mpirun kills a process group, and the ring has its own: it ends in order
-if [ -n "$quiet" ] || [ -t 1 ]; then ring <&0 >/dev/null & else ring <&0 & fi
+if [ -n "$quiet" ] || { [ -t 1 ] && [ -t 2 ]; }; then ring <&0 >/dev/null & else ring <&0 & fi
 set +m
 trap stop INT TERM HUP USR1
 [ -z "$stopping" ] || stop
@@ -640,6 +654,7 @@ while wait $!; [ ! -s "$tmp/status" ] && kill -0 $! 2>/dev/null; do :; done
 read -r -a status <"$tmp/status"
 ring_tools=("$reader" dc-augment dc-tokenize dc-encode ${mpi[@]+dc-mpi} dc-loss dc-step)
 tidy
+[ "$rank$were" = "0$ranks" ] || [ "$rank" -gt 0 ] || [ "$(readlink "$run/latest")" = "$newest" ] || put_json "$ranks"
 case ${status[${#status[@]} - 1]} in 0) ready=${ready:+met} ;; esac # all ranks took part
 fault=() signal=()
 for i in "${!status[@]}"; do

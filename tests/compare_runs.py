@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """compare_runs.py RUN RUN CHECKPOINT [LIMIT]: the losses of every step and the weights of that checkpoint agree within
-LIMIT (1e-5). The bias of the keys is left out: a softmax does not see it, and what AdamW makes of its gradient, which is
-nothing but rounding, is noise. Prints what is farthest apart."""
+LIMIT (1e-5), and the accuracies but for one pair, which may be as near to another as to its own. The bias of the keys is
+left out: a softmax does not see it, and what AdamW makes of its gradient, which is nothing but rounding, is noise. Prints
+what is farthest apart."""
 import json, os, struct, sys
 import numpy as np
 
@@ -29,6 +30,8 @@ others, y = rows(b)
 assert names == others and x.shape == y.shape, (names, x.shape, others, y.shape)
 assert np.array_equal(np.isnan(x), np.isnan(y)), 'a term waits in one of them only'
 apart = np.nan_to_num(np.abs(x - y) / np.maximum(1, np.abs(x)))
+accuracy, pairs = names.index('accuracy'), x[:, names.index('batch_size')]
+apart[:, accuracy] = np.maximum(0, apart[:, accuracy] - 1.01 / pairs)
 at = np.unravel_index(np.argmax(apart), apart.shape)
 worst = {'log': (float(apart[at]), f'{names[at[1]]} of step {at[0] + 1}')}
 for kind, files in ('weights', ['open_clip_model.safetensors', 'heads/declip.safetensors']), ('state', ['state.safetensors']):

@@ -60,5 +60,5 @@ mkdir ahead && ln -s "$DC_BIN"/dc-* ahead/ && rm ahead/dc-encode && printf '#!/b
 chmod +x ahead/dc-encode
 (DC_BIN=$tmp/ahead; export DC_BIN; ring clip-ahead) && diff -r clip/latest/ clip-ahead/latest/ >err; ok $? 'a batch that is not read ahead, the same bytes'
 run 2 'a limit belongs to training' dc-encode --model begun-clip --keep-activations 10
-said '--keep-activations and --recompute belong to --loop' 'is said'
+said '--keep-activations, --share and --recompute belong to --loop' 'is said'
 done_testing

@@ -167,7 +167,13 @@ for n_short in 1 4; do
 done
 check 'are the same' "$PYTHON" "$top/tests/compare_runs.py" short-1 short-4 step-00000006 1e-5
 check 'the log has the sizes of the whole batches' sh -c 'cut -f 10 short-4/log.tsv | tail -n +2 | sort -u | tr "\n" " " | grep -x "2 29 "'
-begin short-go
+method=declip; begin uneven-1 uneven-4
+for n_short in 1 4; do
+	run 0 "DeCLIP, batches of 27, 27 and 6, $n_short ranks" train $((n_short > 1 ? n_short : 0)) uneven-$n_short --method declip --batch 27 --tail short --steps 6
+done
+check 'are the same' "$PYTHON" "$top/tests/compare_runs.py" uneven-1 uneven-4 step-00000006 1e-5
+sed 's/^/# /' out
+method=clip; begin short-go
 run 0 'five such batches' train 4 short-go --batch 29 --tail short --steps 5
 run 0 'continued where the next gives two ranks nothing' train 4 short-go --override --batch 29 --tail short --steps 7
 check 'to its end' test "$(dc-step --run short-go --print position)" = 7
@@ -292,6 +298,14 @@ printf '%s\t%s\n' encode_rate 1e11 loss_rate 5e10 step_rate 1e9 other_seconds 0.
 	awk 'NR == 1 { want = $1; next } { print "# a rank sends " $1 " bytes, plan.sh says " want; exit !($1 > .8 * want && $1 < 1.2 * want) }' planned sent
 ok $? 'the bytes that a rank sends in a step are those of plan.sh'
 method=declip
+run 0 'with rows on standard output' ranks 2 "$train" --run again --steps 21 --override --stall 60
+[ "$(grep -c '^21' out)" = 1 ]; ok $? 'of rank 0 alone'
+run 0 'what three ranks would do' ranks 3 "$train" -n --run none --data "$shards" --arch ./arch.json --vocab vocab.gz --batch 48
+said '^# in each of 3 processes, 16 samples a batch:' 'is said for each'
+mkdir taken && printf 'ready another\n0 60\n' >taken/.ranks
+(exec 9>taken/.ring && flock 9 && run 1 'a run that another job is training' ranks 2 "$train" --run taken --data "$shards" --arch ./arch.json --vocab vocab.gz --steps 3)
+n=$((n + 1))
+check 'is left alone' grep -qx 'ready another' taken/.ranks
 run 2 'standard input as data' ranks 2 "$train" --run none --data - --steps 3 --arch ./arch.json --vocab vocab.gz
 said 'each rank reads the shards' 'is refused'
 printf 'not a picture' >0007.jpg; printf 'a caption' >0007.txt; cp 0007.jpg 0008.jpg; cp 0007.txt 0008.txt

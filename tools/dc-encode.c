@@ -25,9 +25,9 @@ int openblas_get_parallel(void); /* 2: the OpenMP build */
 
 static struct {
 	const char *loop, *model, *only, *freeze, *profile;
-	int64_t threads, read_ahead, keep;
+	int64_t threads, read_ahead, keep, share;
 	int hidden, tokens, by_value, recompute, sync_bn, verbose;
-} o = { .read_ahead = -1, .keep = -1 };
+} o = { .read_ahead = -1, .keep = -1, .share = 1 };
 
 static struct dc_stall stall = DC_STALL_DEFAULT;
 
@@ -40,6 +40,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_STR("freeze", 0, &o.freeze, "LIST", "conv1, image, text, bn or none; must be what the run's config says"),
 	DC_OPT_INT("read-ahead", 0, &o.read_ahead, 0, 1 << 20, "MB", "read this much of the next batch while waiting [one batch]"),
 	DC_OPT_INT("keep-activations", 0, &o.keep, 0, 1 << 30, "MB", "keep so much for the backward pass, compute the rest again [half of what is free]"),
+	DC_OPT_INT("share", 0, &o.share, 1, 1 << 20, "N", "so many of these run here, and each takes an Nth of that half"),
 	DC_OPT_FLAG("recompute", 0, &o.recompute, "keep only what goes into a transformer's blocks, compute again what is in them"),
 	DC_OPT_FLAG("by-value", 0, &o.by_value, "put gradients into the frames, not into the shared file"),
 	DC_OPT_FLAG("sync-bn", 0, &o.sync_bn, "the batch norms of the heads take the batch of all ranks (dc-mpi adds up)"),
@@ -651,7 +652,7 @@ limit_activations(struct train *t)
 {
 	const size_t there = o.keep < 0 ? dc_memory_available() : 0;
 
-	dc_enc_keep(t->enc, o.keep >= 0 ? (size_t)o.keep << 20 : there < SIZE_MAX ? there / 2 : SIZE_MAX, o.recompute);
+	dc_enc_keep(t->enc, o.keep >= 0 ? (size_t)o.keep << 20 : there < SIZE_MAX ? there / 2 / (size_t)o.share : SIZE_MAX, o.recompute);
 }
 
 /* Hand sums to dc-mpi and wait for those of all ranks, which come round the ring. */
@@ -1371,8 +1372,8 @@ main(int argc, char **argv)
 		dc_die_usage("%s: takes no operand; batches come on stdin", argv[first]);
 	if (!o.loop == !o.model)
 		dc_die_usage("give --loop to train in a ring or --model to encode");
-	if (o.model && (o.freeze || o.by_value || o.profile || o.sync_bn || o.read_ahead >= 0 || o.keep >= 0 || o.recompute))
-		dc_die_usage("--freeze, --by-value, --profile, --sync-bn, --read-ahead, --keep-activations and --recompute belong to --loop");
+	if (o.model && (o.freeze || o.by_value || o.profile || o.sync_bn || o.read_ahead >= 0 || o.keep >= 0 || o.share > 1 || o.recompute))
+		dc_die_usage("--freeze, --by-value, --profile, --sync-bn, --read-ahead, --keep-activations, --share and --recompute belong to --loop");
 	if (o.loop && (o.only || o.hidden || o.tokens))
 		dc_die_usage("--only, --hidden and --tokens belong to --model");
 	if (o.hidden && o.tokens)

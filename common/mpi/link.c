@@ -11,8 +11,9 @@
 
 #include "stream/stall.h"
 
-enum { MAGIC = 0x6463776d, TAG_WORD = 1, TAG_DATA = 2, TAG_BEAT = 3, CHUNK = 1 << 28 /* bytes of a message; a count is an int */,
+enum { MAGIC = 0x64637700 + 1 /* version of struct dc_word */, TAG_WORD = 1, TAG_DATA = 2, TAG_BEAT = 3, CHUNK = 1 << 28 /* bytes of a message; a count is an int */,
 	BLOCK = 1 << 20 /* numbers that a rank sums at a time */, TILE = 1024 /* of these in cache */ };
+static const uint64_t share_max = (uint64_t)1 << 36;   /* bytes that a rank may announce */
 static const double beat_s = 1, step_s = 0.2;         /* between signs of life; what one look counts as at most */
 static const double spin_s = 30e-6, soon_s = 20e-3;   /* how long to look without sleep; to sleep but for a moment */
 
@@ -215,6 +216,7 @@ take_words(struct dc_link *l)
 
 		DC_CHECK(a->kind == b->kind && a->step == b->step, "%s is at %s of step %llu, this rank at %s of step %llu", dc_link_name(l, k),
 		    kind_name(b->kind), (unsigned long long)b->step, kind_name(a->kind), (unsigned long long)a->step);
+		DC_CHECK(b->bytes <= share_max, "%s announces %llu bytes of %s", dc_link_name(l, k), (unsigned long long)b->bytes, kind_name(b->kind));
 		DC_CHECK(a->check == b->check, "%s of step %llu are of another shape in %s: another model, or other options",
 		    kind_name(a->kind), (unsigned long long)a->step, dc_link_name(l, k));
 	}
@@ -229,6 +231,23 @@ begin_wait(struct dc_link *l, char *text, size_t n)
 	return dc_wait_begin(&(struct dc_wait){ .fd = -1, .name = text });
 }
 
+/* Until the word before is on its way. A rank that fails meanwhile ends it. */
+static int
+wait_sent(struct dc_link *l)
+{
+	double since = dc_seconds();
+	int done = 0, who, r;
+
+	while ((r = check(MPI_Testall(l->ranks, l->p->to, &done, MPI_STATUSES_IGNORE), "MPI_Testall")) == 0 && !done) {
+		DC_TRY(progress(l));
+		if ((who = who_left(l, DC_WORD_FAIL)) >= 0)
+			return leave(l, who);
+		if (nap(l, since))
+			return DC_GONE;
+	}
+	return r < 0 ? DC_FAIL : DC_FRAME;
+}
+
 int
 dc_link_meet(struct dc_link *l, const struct dc_word *w)
 {
@@ -236,7 +255,8 @@ dc_link_meet(struct dc_link *l, const struct dc_word *w)
 	int r = 0, who = -1, gone = 0, at;
 	char text[128];
 
-	DC_TRY(check(MPI_Waitall(l->ranks, l->p->to, MPI_STATUSES_IGNORE), "MPI_Waitall"));
+	if ((r = wait_sent(l)) != DC_FRAME)
+		return r;
 	DC_TRY(send_word(l, w));
 	at = begin_wait(l, text, sizeof text);
 	while ((r = progress(l)) == 0 && (who = who_left(l, DC_WORD_END)) < 0 && !all_said(l) && !(gone = nap(l, since)))
