@@ -7,9 +7,9 @@
 #	sbatch slurm.sh --data '/shared/cc3m/train-{00000..00331}.tar' --run /shared/runs/b32 --arch vit-b-32 --batch 4096 --epochs 32
 #
 # Eight ranks of sixteen threads. Three minutes before the time is over Slurm sends SIGUSR1, the run stops with a checkpoint
-# (status 4), and the job goes back into the queue and continues; it begins again after two minutes. Stop it for good by
-# `scancel --signal=USR1 JOB; scontrol hold JOB`. This Slurm must know PMIx (srun --mpi=list; Debian's slurm-wlm does); without it,
-# `mpirun --map-by slot:PE=16 train.sh ...` in place of srun does the same.
+# (status 4), and the job goes back into the queue and continues. `scontrol requeue JOB` does the same at once; `scancel JOB`
+# ends it, with a checkpoint too, and the same sbatch continues. This Slurm must know PMIx (srun --mpi=list); without it,
+# `mpirun --map-by slot:PE=16 train.sh ...` in place of srun does the same. Tried with Slurm 22.05 of Debian 12.
 set -u
 train=$(command -v train.sh || echo "${DC_HOME:-$SLURM_SUBMIT_DIR}/pipelines/train.sh")
 # not `srun ...; status=$?`: the shell has to wait for it, also when a signal comes
