@@ -164,8 +164,8 @@ valgrind: tests-build   ## the rooms' unit tests under valgrind (TESTS= for othe
 TSAN     = B=build/tsan MARCH= CFLAGS='-O1 -g -fsanitize=thread'
 tsan:   ## tools with threads under the thread sanitizer
 	$(MAKE) -j$(JOBS) $(TSAN) all $(patsubst %,build/tsan/%,test_stream test_tar)
-	OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1:exitcode=66 DC_BIN='$(abspath build/tsan)' prove build/tsan/test_stream build/tsan/test_tar \
-	    $(or $(TESTS),tests/decode.t tests/augment.t tests/files.t)
+	OMP_NUM_THREADS=1 RING_THREADS=1 TSAN_OPTIONS=halt_on_error=1:exitcode=66 DC_BIN='$(abspath build/tsan)' prove build/tsan/test_stream build/tsan/test_tar \
+	    $(or $(TESTS),$(addprefix tests/,decode.t augment.t files.t filter.t stall.t stats.t tokenize.t))
 
 SECONDS  = 7200
 soak: all   ## the ring on small data for SECONDS [7200]: fails where memory or descriptors grow (SOAK_DIR= to go on another day)

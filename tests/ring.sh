@@ -27,8 +27,9 @@ END
 ok $? 'shards, a vocabulary and a model to begin with'
 
 shards=$tmp/'scenes/train-{000..002}.tar'
+# ($RING_THREADS: 1 for the thread sanitizer, which does not know OpenMP's barriers)
 # an epoch is 7.6 batches, the queue wraps after five
-options="--arch arch.json --vocab vocab.gz --batch 8 --queue 40 --nns-after 16 --shuffle 24 --threads 2 --warmup 4 --lr 2e-3"
+options="--arch arch.json --vocab vocab.gz --batch 8 --queue 40 --nns-after 16 --shuffle 24 --threads ${RING_THREADS:-2} --warmup 4 --lr 2e-3"
 
 # Every tool of a ring with DC_BIN=spy says its process number; it may die before it has opened anything ($DIES, $AFTER
 # seconds), or get only the first $HOLD bytes of its input and then wait for more.
