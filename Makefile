@@ -129,13 +129,17 @@ bench: deps   ## how fast, in ratios taken in one run: one table (ROWS= for some
 bench-peers:   ## the same beside the Python peers that DC_TORCH_PYTHON has
 	@PEERS=1 $(MAKE) -s bench
 
-check-long: check asan lint   ## check, then all tests under the sanitizers, then lint, every method on photographs, 500 faults
+check-long: check asan lint   ## check, then all tests under the sanitizers, then lint, every method on photographs, large losses, 500 faults
 	@$(MAKE) -s family
+	@$(MAKE) -s large-loss
 	@$(MAKE) -s faults FAULTS=500
 
 # METHODS= and ARCHS= for some, OUT= a directory that keeps the runs
 family: all   ## every method on a ViT and a ResNet, 200 steps on Flickr8k: losses, the same bytes again, recall: one table
 	@DC_BIN='$(abspath $(B))' METHODS='$(METHODS)' ARCHS='$(ARCHS)' STEPS='$(STEPS)' OUT='$(OUT)' bash tests/long/family.sh
+
+large-loss: all   ## memory and time of the loss for N [16384] pairs at D = 512 (METHODS='clip declip'): one table
+	@DC_BIN='$(abspath $(B))' N='$(or $(N),16384)' METHODS='$(METHODS)' bash tests/long/loss.sh
 
 asan:   ## every test under the address and undefined-behaviour sanitizers
 	$(MAKE) -j$(JOBS) B=build/asan MARCH= CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' all tests-build
@@ -215,4 +219,4 @@ clean:   ## remove what was built
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:
 FUZZ_SECONDS ?= 60
-.PHONY: valgrind tsan soak all tests-build deps demo ablation check prove parity bench bench-peers check-long family asan coverage faults fuzz lint lint-objects install install-files help clean FORCE
+.PHONY: valgrind tsan soak all tests-build deps demo ablation check prove parity bench bench-peers check-long family large-loss asan coverage faults fuzz lint lint-objects install install-files help clean FORCE
