@@ -38,6 +38,11 @@ keys mixed/data-000000.tar >a
 ! cmp -s a b && sort a | cmp -s - b; ok $? 'another order of all'
 run 0 'the same seed' dc-shard --shuffle 3 -o mixed2 tree
 check 'the same order' diff -r mixed mixed2
+run 1 'a disk that is full' sh -c 'trap "" XFSZ; ulimit -f 40; dc-shard -o full tree'
+said '^dc-shard: .*File too large' 'is an error'
+[ -z "$(find full -name '*.tar' 2>/dev/null)" ]; ok $? 'and no shard has its name'
+run 1 'a place that cannot be written' dc-shard -o /proc/none tree
+said '/proc/none' 'is named'
 run 0 '--prefix' dc-shard --prefix photos -o named -n 30 tree
 check 'other names' test "$(cd named && echo *.tar)" = 'photos-000000.tar photos-000001.tar photos-000002.tar'
 check 'of the same bytes' cmp named/photos-000001.tar plain/data-000001.tar

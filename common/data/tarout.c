@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,9 +20,11 @@ static int
 complain(struct dc_tarout *t, const char *name)
 {
 	const char *why = archive_error_string(t->a);
+	const int e = archive_errno(t->a);      /* libarchive says "Write error", not that the disk is full */
 
 	t->failed = 1;
-	return dc_err_set("%s: %s%s%s", t->path, name ? name : "", name ? ": " : "", why ? why : "cannot write");
+	return dc_err_set("%s: %s%s%s%s%s", t->path, name ? name : "", name ? ": " : "", why ? why : "cannot write", e > 0 ? ": " : "",
+	    e > 0 ? strerror(e) : "");
 }
 
 static void
