@@ -23,6 +23,38 @@ right recall 'recalls, ranks, errors and chance as by sorting'
 mv table parts.tsv
 score 0 'in one frame' whole dc-recall --tsv
 check 'the same table' cmp table parts.tsv
+cp table plain
+"$PYTHON" - "$top/tests/reference" <<'END' || exit 99
+import sys
+sys.path.insert(0, sys.argv[1])
+import dcstream, numpy as np
+(kind, step, body), *rest = dcstream.read(open("whole.dcs", "rb"))
+owner, text = body["caption_image"], body["text_features.0"]
+def write(name, rows):
+    with open(name, "wb") as f:
+        dcstream.write(f, kind, step, {**body, "caption_image": owner[rows], "text_features.0": text[rows]})
+        for r in rest:
+            dcstream.write(f, *r)
+there = np.arange(len(owner))
+write("mixed.dcs", np.argsort(owner * 7919 % 71, kind="stable"))      # images in another order, those of one image in theirs
+nth = np.array([(owner[:c] == owner[c]).sum() for c in there])
+write("first.dcs", there[nth == 0])
+write("second.dcs", there[nth < 2])
+assert (nth > 1).any()
+END
+score 0 'captions in another order than the images' mixed dc-recall --tsv
+check 'score the same' cmp table plain
+for k in 1:first 2:second; do
+	score 0 "the first ${k%:*} alone" ${k#*:} dc-recall --tsv
+	cp table want
+	! cmp -s want plain; ok $? 'something else'
+	score 0 "--captions ${k%:*}" whole dc-recall --tsv --captions ${k%:*}
+	check 'is that' cmp table want
+	score 0 'in another order' mixed dc-recall --tsv --captions ${k%:*}
+	check 'too' cmp table want
+done
+score 0 '--captions of more than there are' whole dc-recall --tsv --captions 99
+check 'is all' cmp table plain
 score 0 'for people' whole dc-recall
 said '^70 images, 110 captions$' 'counts'
 said '^image -> text  R@1  ' 'recalls'
