@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The number after `key` in a file of lines "key number"; without a key, the number that the file is. SIZE_MAX if it has
+/* The number after `key` in a file of lines "key number"; with "", the number that the file is. SIZE_MAX if it has
  * none: "max" is not a number. */
 static size_t
 number_in(const char *path, const char *key)
 {
-	const size_t n = key ? strlen(key) : 0;
+	const size_t n = strlen(key);
 	FILE *f = fopen(path, "r");
 	size_t value = SIZE_MAX;
 	char line[256];
@@ -18,7 +18,7 @@ number_in(const char *path, const char *key)
 	while (f && fgets(line, sizeof line, f)) {
 		unsigned long long x;
 
-		if ((!n || !strncmp(line, key, n)) && sscanf(line + n, " %llu", &x) == 1) {
+		if (!strncmp(line, key, n) && sscanf(line + n, " %llu", &x) == 1) {
 			value = (size_t)x;
 			break;
 		}
@@ -32,7 +32,7 @@ number_in(const char *path, const char *key)
 static size_t
 left_of(const char *limit, const char *used, const char *stat, const char *files)
 {
-	const size_t most = number_in(limit, NULL), now = number_in(used, NULL), idle = number_in(stat, files);
+	const size_t most = number_in(limit, ""), now = number_in(used, ""), idle = number_in(stat, files);
 
 	if (most == SIZE_MAX || now == SIZE_MAX)
 		return SIZE_MAX;
