@@ -30,6 +30,8 @@ quiet    = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,printf '
 MPILIBS  := $(shell pkg-config --libs ompi-c 2>/dev/null)
 MPISRC   = $(sort $(wildcard common/mpi/*.c))
 LIBSRC   = $(filter-out $(MPISRC),$(sort $(wildcard common/*/*.c)))
+# what goes through frames and shared files is float, in any build
+LIBSRC64 = $(filter-out common/ring/%,$(LIBSRC))
 TOOLS    = $(filter-out $(if $(MPILIBS),,dc-mpi),$(sort $(patsubst tools/%.c,%,$(wildcard tools/dc-*.c))))
 UNIT     = $(sort $(patsubst tests/%.c,%,$(wildcard tests/test_*.c)))
 # the numeric rooms once more with dc_real = double: gradients against central differences
@@ -50,7 +52,7 @@ $(LIB): $(LIBSRC:%.c=$(B)/%.o)
 	@rm -f $@
 	$(call quiet,AR,$@)$(AR) rcs $@ $^
 
-$(LIB64): $(LIBSRC:%.c=$(B)/f64/%.o)
+$(LIB64): $(LIBSRC64:%.c=$(B)/f64/%.o)
 	@rm -f $@
 	$(call quiet,AR,$@)$(AR) rcs $@ $^
 
