@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "base/wide.h"
 #include "nn/gemm.h"
 
 /* Of a sample's row of logits. */
@@ -120,37 +121,77 @@ forward_tile(struct dc_late_work *w, const struct dc_late *p, const struct tile 
 
 /* With p_ij = exp(l_ij) / sum_j exp(l_ij), v = weight / N:
  *	g_ij = dL/dl_ij = v (p_ij - [i = j]),   dL/ds = sum_ij v p_ij (l_ij - l_ii) / s
- *	d<q_k, c_r> = s / |q_i| g_ij where r is the largest's place, else 0: in the place of the products */
+ * s / |q_i| g_ij, the gradient by <q_k, c_r> where r is the largest's place, takes the place of the logit. */
 static void
 gradient_of(struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int i, double v)
 {
-	const int32_t *q = p->q.off;
-	const int n_j = x->j1 - x->j0, n_q = q[i + 1] - q[i];
+	const int n_j = x->j1 - x->j0, n_q = p->q.off[i + 1] - p->q.off[i];
+	double *l = w->logit + (size_t)(i - x->i0) * n_j;
 	struct dc_late_row *row = &w->row[i];
 
-	memset(w->l + (size_t)(q[i] - x->q0) * x->n_c, 0, (size_t)n_q * x->n_c * sizeof *w->l);
 	for (int j = 0; j < n_j; j++) {
-		const double l = w->logit[(size_t)(i - x->i0) * n_j + j], e = v * exp(l - row->lse.max) / row->lse.sum;
-		const double g = e - (x->j0 + j == i ? v : 0);
+		const double e = v * exp(l[j] - row->lse.max) / row->lse.sum, g = e - (x->j0 + j == i ? v : 0);
 
-		row->ds += e * (l - row->own) / p->scale;
-		for (int k = q[i] - x->q0; k < q[i + 1] - x->q0; k++)
-			if (w->arg[(size_t)k * n_j + j] >= 0)
-				w->l[(size_t)k * x->n_c + w->arg[(size_t)k * n_j + j]] = p->scale * g / n_q;
+		row->ds += e * (l[j] - row->own) / p->scale;
+		l[j] = n_q ? p->scale * g / n_q : 0;
 	}
 }
 
+/* y += a x */
+static inline void
+add_scaled(double *restrict y, double a, const double *restrict x, int D)
+{
+#pragma omp simd
+	for (int d = 0; d < D; d++)
+		y[d] += a * x[d];
+}
+
+/* dq_k += sum_j g_ij c_arg(k,j) for the rows k of sample i */
+DC_WIDE static void
+rows_of(struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int i)
+{
+	const int n_j = x->j1 - x->j0;
+	const double *g = w->logit + (size_t)(i - x->i0) * n_j;
+
+	for (int k = p->q.off[i] - x->q0; k < p->q.off[i + 1] - x->q0; k++) {
+		const int32_t *arg = w->arg + (size_t)k * n_j;
+
+		for (int j = 0; j < n_j; j++)
+			if (arg[j] >= 0)
+				add_scaled(p->dq + (size_t)(x->q0 + k) * p->D, g[j], w->tc + (size_t)arg[j] * p->D, p->D);
+	}
+}
+
+/* dc_arg(k,j) += g_ij q_k: what all rows give to the rows of one sample j */
+DC_WIDE static void
+columns_of(struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int j)
+{
+	const int n_j = x->j1 - x->j0;
+
+	for (int i = x->i0; i < x->i1; i++) {
+		const double g = w->logit[(size_t)(i - x->i0) * n_j + j];
+
+		for (int k = p->q.off[i] - x->q0; k < p->q.off[i + 1] - x->q0; k++) {
+			const int at = w->arg[(size_t)k * n_j + j];
+
+			if (at >= 0)
+				add_scaled(p->dc + (size_t)(x->c0 + at) * p->D, g, w->tq + (size_t)k * p->D, p->D);
+		}
+	}
+}
+
+/* Of the products of a row with a sample one alone has a gradient, so that sums are a tenth of the work of products. */
 static void
 backward_tile(struct dc_late_work *w, const struct dc_late *p, const struct tile *x, double v)
 {
-	const size_t D = p->D;
-
 	#pragma omp parallel for if (x->n_q * x->n_c > DC_PARALLEL)
-	for (int i = x->i0; i < x->i1; i++)
+	for (int i = x->i0; i < x->i1; i++) {
 		gradient_of(w, p, x, i, v);
-	/* dq += dl c,  dc += dl^T q */
-	dc_gemm64(0, 0, x->n_q, p->D, x->n_c, 1, w->l, x->n_c, w->tc, p->D, 1, p->dq + x->q0 * D, p->D);
-	dc_gemm64(1, 0, x->n_c, p->D, x->n_q, 1, w->l, x->n_c, w->tq, p->D, 1, p->dc + x->c0 * D, p->D);
+		rows_of(w, p, x, i);
+	}
+	#pragma omp parallel for if (x->n_q * x->n_c > DC_PARALLEL)
+	for (int j = 0; j < x->j1 - x->j0; j++)
+		columns_of(w, p, x, j);
 }
 
 /* Every tile once; how many there were. */
