@@ -352,6 +352,7 @@ main(void)
 	terms("slip", 0, 0, 3, 4);
 	terms("slip", 1, 0, 64, 64);
 	terms("filip", 0, 0, 9, 7);
+	terms("filip", 0, 0, 1, 1);    /* nothing is kept: products are computed again */
 	terms("filip", 0, 2, 9, 7);
 	terms("filip", 1, 3, 64, 64);
 	terms("siglip", 0, 0, 3, 4);

@@ -36,6 +36,31 @@ room(void *p, size_t *cap, size_t n, size_t size)
 	return dc_xaligned(n, size);
 }
 
+/* What the backward pass needs of all tiles is kept where it takes no more than the products of some tiles; then none is
+ * computed twice. */
+enum { KEEP_TILES = 8 };
+
+static int
+keeps(const struct dc_late_work *w, const struct dc_late *p)
+{
+	const double N = p->N, rows = p->q.off[p->N];
+
+	return rows * N * sizeof(int32_t) + N * N * sizeof(double) <= KEEP_TILES * sizeof(double) * w->rows * w->cols;
+}
+
+/* l_ij of sample i with the tile's, and the places that row k of the tile found with them. */
+static double *
+logits_at(const struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int i)
+{
+	return w->logit + (w->kept ? (size_t)i * p->N + x->j0 : (size_t)(i - x->i0) * (x->j1 - x->j0));
+}
+
+static int32_t *
+places_at(const struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int k)
+{
+	return w->arg + (w->kept ? (size_t)(x->q0 + k) * p->N + x->j0 : (size_t)k * (x->j1 - x->j0));
+}
+
 /* Samples from `from` on whose rows are at most `most` together, or one. */
 static int
 span(const int32_t *off, int from, int N, int most)
@@ -50,13 +75,13 @@ span(const int32_t *off, int from, int N, int most)
 static void
 tile_room(struct dc_late_work *w, const struct dc_late *p, const struct tile *x)
 {
-	const size_t n_q = x->n_q, n_j = x->j1 - x->j0, D = p->D;
+	const size_t n_q = x->n_q, n_j = x->j1 - x->j0, D = p->D, N = p->N;
 
 	w->l = room(w->l, &w->cap_l, n_q * (size_t)x->n_c, sizeof *w->l);
-	w->arg = room(w->arg, &w->cap_arg, n_q * n_j, sizeof *w->arg);
+	w->arg = room(w->arg, &w->cap_arg, w->kept ? p->q.off[p->N] * N : n_q * n_j, sizeof *w->arg);
 	w->tq = room(w->tq, &w->cap_tq, n_q * D, sizeof *w->tq);
 	w->tc = room(w->tc, &w->cap_tc, (size_t)x->n_c * D, sizeof *w->tc);
-	w->logit = room(w->logit, &w->cap_logit, (size_t)(x->i1 - x->i0) * n_j, sizeof *w->logit);
+	w->logit = room(w->logit, &w->cap_logit, w->kept ? N * N : (size_t)(x->i1 - x->i0) * n_j, sizeof *w->logit);
 }
 
 /* The largest of n, the first of equal ones; NaN is the largest of all. Its place, -1 where n is 0. */
@@ -85,20 +110,26 @@ logits_of(struct dc_late_work *w, const struct dc_late *p, const struct tile *x,
 		for (int k = q[i] - x->q0; k < q[i + 1] - x->q0; k++) {
 			const double *l = w->l + (size_t)k * x->n_c + c0;
 			const int at = largest(l, n);
-			w->arg[(size_t)k * n_j + j] = at < 0 ? -1 : c0 + at;
+			places_at(w, p, x, k)[j] = at < 0 ? -1 : c0 + at;
 			sum += at < 0 ? 0 : l[at];
 		}
-		w->logit[(size_t)(i - x->i0) * n_j + j] = q[i + 1] > q[i] ? p->scale * sum / (q[i + 1] - q[i]) : 0;
+		logits_at(w, p, x, i)[j] = q[i + 1] > q[i] ? p->scale * sum / (q[i + 1] - q[i]) : 0;
 	}
+}
+
+static void
+tile_rows(struct dc_late_work *w, const struct dc_late *p, const struct tile *x)
+{
+	tile_room(w, p, x);
+	dc_rows_make(w->tq, &p->q.rows, x->q0, x->n_q, p->D);
+	dc_rows_make(w->tc, &p->c.rows, x->c0, x->n_c, p->D);
 }
 
 /* The products of the tile, <q_k, c_r>, and from them the logits. */
 static void
 tile_logits(struct dc_late_work *w, const struct dc_late *p, const struct tile *x)
 {
-	tile_room(w, p, x);
-	dc_rows_make(w->tq, &p->q.rows, x->q0, x->n_q, p->D);
-	dc_rows_make(w->tc, &p->c.rows, x->c0, x->n_c, p->D);
+	tile_rows(w, p, x);
 	dc_gemm64(0, 1, x->n_q, x->n_c, p->D, 1, w->tq, p->D, w->tc, p->D, 0, w->l, x->n_c);
 	#pragma omp parallel for if (x->n_q * x->n_c > DC_PARALLEL)
 	for (int i = x->i0; i < x->i1; i++)
@@ -112,7 +143,7 @@ forward_tile(struct dc_late_work *w, const struct dc_late *p, const struct tile 
 
 	tile_logits(w, p, x);
 	for (int i = x->i0; i < x->i1; i++) {
-		const double *l = w->logit + (size_t)(i - x->i0) * n_j;
+		const double *l = logits_at(w, p, x, i);
 		dc_lse_add(&w->row[i].lse, l, n_j, x->j0);
 		if (i >= x->j0 && i < x->j1)
 			w->row[i].own = l[i - x->j0];
@@ -126,7 +157,7 @@ static void
 gradient_of(struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int i, double v)
 {
 	const int n_j = x->j1 - x->j0, n_q = p->q.off[i + 1] - p->q.off[i];
-	double *l = w->logit + (size_t)(i - x->i0) * n_j;
+	double *l = logits_at(w, p, x, i);
 	struct dc_late_row *row = &w->row[i];
 
 	for (int j = 0; j < n_j; j++) {
@@ -151,10 +182,10 @@ DC_WIDE static void
 rows_of(struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int i)
 {
 	const int n_j = x->j1 - x->j0;
-	const double *g = w->logit + (size_t)(i - x->i0) * n_j;
+	const double *g = logits_at(w, p, x, i);
 
 	for (int k = p->q.off[i] - x->q0; k < p->q.off[i + 1] - x->q0; k++) {
-		const int32_t *arg = w->arg + (size_t)k * n_j;
+		const int32_t *arg = places_at(w, p, x, k);
 
 		for (int j = 0; j < n_j; j++)
 			if (arg[j] >= 0)
@@ -166,13 +197,11 @@ rows_of(struct dc_late_work *w, const struct dc_late *p, const struct tile *x, i
 DC_WIDE static void
 columns_of(struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int j)
 {
-	const int n_j = x->j1 - x->j0;
-
 	for (int i = x->i0; i < x->i1; i++) {
-		const double g = w->logit[(size_t)(i - x->i0) * n_j + j];
+		const double g = logits_at(w, p, x, i)[j];
 
 		for (int k = p->q.off[i] - x->q0; k < p->q.off[i + 1] - x->q0; k++) {
-			const int at = w->arg[(size_t)k * n_j + j];
+			const int at = places_at(w, p, x, k)[j];
 
 			if (at >= 0)
 				add_scaled(p->dc + (size_t)(x->c0 + at) * p->D, g, w->tq + (size_t)k * p->D, p->D);
@@ -209,7 +238,7 @@ over_tiles(struct dc_late_work *w, const struct dc_late *p, int backward, int re
 			if (!backward)
 				forward_tile(w, p, &x);
 			else if (recompute)
-				tile_logits(w, p, &x);
+				(w->kept ? tile_rows : tile_logits)(w, p, &x);
 			if (backward)
 				backward_tile(w, p, &x, v);
 		}
@@ -223,6 +252,7 @@ dc_late_loss(struct dc_late_work *w, const struct dc_late *p, double weight, str
 	int tiles;
 
 	w->row = room(w->row, &w->cap_row, p->N, sizeof *w->row);
+	w->kept = keeps(w, p);
 	for (int n = 0; n < p->N; n++)
 		w->row[n] = (struct dc_late_row){ .lse = { .max = -INFINITY, .arg = -1 } };
 	tiles = over_tiles(w, p, 0, 0, 0);

@@ -23,7 +23,8 @@ struct dc_late_result { double value, d_scale, right; };
 /* Memory kept from call to call: tiles of about rows x cols products (more where one sample has more rows). */
 struct dc_late_work {
 	int rows, cols;
-	double *l, *logit; int32_t *arg;             /* the products; the tile's l_ij; places of the largest */
+	double *l, *logit; int32_t *arg;             /* the products; l_ij; places of the largest: of the tile, or of all where kept */
+	int kept;
 	double *tq, *tc;                             /* its unit rows */
 	size_t cap_l, cap_logit, cap_arg, cap_tq, cap_tc;
 	struct dc_late_row *row; size_t cap_row;     /* [N] */
