@@ -56,7 +56,8 @@ set terminal $terminal
 set output '$2'
 set datafile separator "\t"
 set datafile missing 'nan'
-w(x) = $window * (floor(x / $window) > $last ? $last : floor(x / $window))
+i(x) = floor((x - 1) / $window)
+w(x) = $window * (i(x) > $last ? $last : i(x)) + ($window + 1) / 2
 set multiplot layout 2,1
 set key outside right
 set lmargin 11

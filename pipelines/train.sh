@@ -273,7 +273,7 @@ fi
 [ "$reader" = dc-mix ] || sources=("${shards[@]}")
 [ -z "${opt[steps]}" ] || [ -z "${opt[epochs]}" ] || die_usage "give --steps or --epochs, not both"
 whole() { [[ ${opt[$1]} =~ ^[0-9]+$ ]] && [ "${opt[$1]}" -ge "$2" ] || die_usage "--$1 ${opt[$1]}: must be a whole number of at least $2"; }
-for name in batch merges seed save-every; do whole "$name" 0; done
+for name in merges seed save-every; do whole "$name" 0; done
 whole batch 1
 [ -z "${opt[steps]}" ] || whole steps 1
 [ -z "${opt[epochs]}" ] || whole epochs 1
@@ -346,12 +346,13 @@ esac
 [ "$total" -gt 0 ] || die "an epoch of $count samples gives no batch of ${opt[batch]}"
 if [ -z "$from_stdin$begun" ] && [ "$count" -lt "${opt[batch]}" ]; then
 	happens='the next one fills it up, so that it has samples twice'
-	[ "${opt[tail]}" != short ] && [ "${opt[steps]}${opt[epochs]:-1}" != 1 ] || happens='it has no more'
-	echo "$me: --batch ${opt[batch]}: an epoch has only $count samples: $happens" >&2
+	[ "${opt[tail]}" != short ] && [ "${opt[steps]}${opt[epochs]:-1}" != 1 ] || happens="the batch is of $count"
+	echo "$me: warning: --batch ${opt[batch]}: an epoch has only $count samples: $happens" >&2
 fi
 queue=${opt[queue]:-$((from_stdin || count / 2 > 65536 ? 65536 : count / 2 > 0 ? count / 2 : 1))}
 after=${opt[nns-after]:-$((4 * opt[batch] > 1024 ? 4 * opt[batch] : 1024))}
 warmup=${opt[warmup]:-$((total / 10 > 2500 ? 2500 : total / 10))}
+! [[ $warmup =~ ^[0-9]+$ ]] || [ "$warmup" -le "$total" ] || die_usage "the warm-up of $warmup steps is longer than the run of $total: give --warmup"
 processors=$(nproc)
 if [ "$ranks" -gt 1 ] && [ "$processors" = "$(nproc --all)" ]; then # not bound: the ranks of this host share it
 	processors=$((processors / on_host > 0 ? processors / on_host : 1))

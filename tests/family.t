@@ -132,10 +132,14 @@ for file in "$top"/pipelines/recipes/*.conf; do
 	[ ! -s err ]; ok $? "$name: all of it"
 done
 # shellcheck disable=SC2086
-run 0 'what is given counts more than the recipe' "$train" --recipe yfcc15m-vit-slip -n --run r $data --vocab vocab.gz --arch ./arch.json --epochs 2 --lr 0.25
+run 0 'what is given counts more than the recipe' "$train" --recipe yfcc15m-vit-slip -n --run r $data --vocab vocab.gz --arch ./arch.json --epochs 2 --lr 0.25 --warmup 1
 said ' --epochs 2 .*' 'epochs for steps'
 said 'dc-step .*--lr 0.25 ' 'and another rate'
 said 'dc-augment --recipe slip ' 'the views are the recipe'"'"'s'
+# shellcheck disable=SC2086
+run 2 'a run shorter than its recipe'"'"'s warm-up' "$train" --recipe yfcc15m-vit-slip --run r $data --vocab vocab.gz --arch ./arch.json --steps 2
+said 'the warm-up of 2500 steps is longer than the run of 2: give --warmup' 'is told so'
+[ ! -e r ]; ok $? 'before anything is made'
 # shellcheck disable=SC2086
 run 2 'an unknown recipe' "$train" --recipe nothing -n --run r $data
 said 'yfcc15m-vit-clip' 'is told which there are'

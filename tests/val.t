@@ -125,9 +125,9 @@ said '^train.sh: --val-names absent.txt: no such file' 'are named'
 # shellcheck disable=SC2086
 ring 0 '-n' plain --save-every 2 $val -n
 said 'val.sh --run plain --val .* --every 4' 'prints that too'
-for more in '--epochs 2:the next one fills it up' '--steps 1:the next one fills it up' '--epochs 1:it has no more' '--epochs 2 --tail short:it has no more'; do
+for more in '--epochs 2:the next one fills it up' '--steps 1:the next one fills it up' '--epochs 1:the batch is of [0-9]*' '--epochs 2 --tail short:the batch is of [0-9]*'; do
 	# shellcheck disable=SC2086
-	run 0 "a batch larger than an epoch, ${more%:*}" "$train" --run never --data "$shards" $options --batch 1000 ${more%:*} -n
-	said "^train.sh: --batch 1000: an epoch has only [0-9]* samples: ${more#*:}" 'is remarked upon'
+	run 0 "a batch larger than an epoch, ${more%:*}" "$train" --run never --data "$shards" $options --batch 1000 --warmup 1 ${more%:*} -n
+	said "^train.sh: warning: --batch 1000: an epoch has only [0-9]* samples: ${more#*:}" 'is remarked upon'
 done
 done_testing
