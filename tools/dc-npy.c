@@ -24,22 +24,12 @@ say(const struct dc_columns *c, const char *dir, double start)
 		    (long long)dc_columns_images(c), (long long)dc_columns_captions(c), dc_seconds() - start);
 }
 
-/* Said once: tokens are rows of their own, several a sample. */
-static void
-tell_tokens(struct dc_frame *f)
-{
-	static int told;
-
-	if (told || !(dc_frame_get(f, "filip_image") || dc_frame_get(f, "filip_text")))
-		return;
-	dc_warn("the tokens of --tokens are left out");
-	told = 1;
-}
+static int told;
 
 static int
 take(void *columns, struct dc_frame *f)
 {
-	tell_tokens(f);
+	dc_warn_tokens(f, &told);
 	return dc_columns_take(columns, f);
 }
 

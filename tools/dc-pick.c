@@ -16,22 +16,12 @@ static const struct dc_opt options[] = {
 	DC_OPT_END
 };
 
-/* Said once: tokens are rows of their own, several a sample. */
-static void
-tell_tokens(struct dc_frame *f)
-{
-	static int told;
-
-	if (told || !(dc_frame_get(f, "filip_image") || dc_frame_get(f, "filip_text")))
-		return;
-	dc_warn("the tokens of --tokens are left out");
-	told = 1;
-}
+static int told;
 
 static int
 take(void *pick, struct dc_frame *f)
 {
-	tell_tokens(f);
+	dc_warn_tokens(f, &told);
 	return dc_pick_take(pick, f);
 }
 

@@ -54,3 +54,12 @@ dc_stream_each(const char *path, const char *kind, int (*take)(void *arg, struct
 	free(in);
 	return status;
 }
+
+void
+dc_warn_tokens(struct dc_frame *f, int *told)
+{
+	if (*told || !(dc_frame_get(f, "filip_image") || dc_frame_get(f, "filip_text")))
+		return;
+	dc_warn("the tokens of --tokens are left out");
+	*told = 1;
+}

@@ -11,4 +11,7 @@
  * print. */
 int dc_stream_each(const char *path, const char *kind, int (*take)(void *arg, struct dc_frame *f), void *arg) DC_MUST_USE;
 
+/* For a tool that takes the features of whole samples only: warns, once, of a frame that has those of tokens. */
+void dc_warn_tokens(struct dc_frame *f, int *told);
+
 #endif
