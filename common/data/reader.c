@@ -22,14 +22,20 @@ see_extension(struct dc_reader *r, const char *ext)
 		r->extension[r->n_extensions++] = dc_xstrdup(ext);
 }
 
-/* The images of samples that go unsent are not read: their places are known before their members come. */
 static uint64_t
 keep(void *arg, const char *ext)
 {
-	const struct dc_reader *r = arg;
-	int skipped = r->place && r->epoch == r->place_epoch && r->usable < r->n_place && r->place[r->usable] < r->before;
+	return dc_sources_keep(((const struct dc_reader *)arg)->sources, ext);
+}
 
-	return dc_sources_keep(r->sources, ext, r->images && !skipped);
+/* The images of samples that go unsent are dropped: their places are known before their members come. */
+static int
+drop(void *arg, const char *ext)
+{
+	const struct dc_reader *r = arg;
+	const int skipped = r->place && r->epoch == r->place_epoch && r->usable < r->n_place && r->place[r->usable] < r->before;
+
+	return (!r->images || skipped) && dc_sources_is_image(r->sources, ext);
 }
 
 void
@@ -65,7 +71,7 @@ tell(struct dc_reader *r, uint32_t i, const char *text)
 static int
 open_shard(struct dc_reader *r)
 {
-	struct dc_tar_opts o = { .watch = r->watch, .keep = keep, .arg = r };
+	struct dc_tar_opts o = { .watch = r->watch, .keep = keep, .drop = drop, .arg = r };
 	char text[1024];
 
 	if (dc_tar_open(&r->tar, r->shards->path[r->order[r->at]], &o) == 0)

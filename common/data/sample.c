@@ -105,10 +105,10 @@ dc_sources_is_image(const struct dc_sources *s, const char *ext)
 }
 
 uint64_t
-dc_sources_keep(const struct dc_sources *s, const char *ext, int images)
+dc_sources_keep(const struct dc_sources *s, const char *ext)
 {
 	if (dc_sources_is_image(s, ext))
-		return images ? DC_IMAGE_BYTES_MAX : 0;
+		return DC_IMAGE_BYTES_MAX;
 	for (size_t i = 0; i < s->n_captions; i++)
 		if (!strcmp(s->caption[i].ext, ext))
 			return DC_TEXT_BYTES_MAX;

@@ -33,8 +33,8 @@ int dc_sources_captions(struct dc_sources *s, const char *list) DC_MUST_USE;
 int dc_sources_images(struct dc_sources *s, const char *list) DC_MUST_USE;
 void dc_sources_free(struct dc_sources *s);
 int dc_sources_is_image(const struct dc_sources *s, const char *ext);
-/* How much of a member is of use: dc_tar_opts.keep for texts; images only if asked. */
-uint64_t dc_sources_keep(const struct dc_sources *s, const char *ext, int images);
+/* How much of a member may be of use, for dc_tar_opts.keep: of images, captions and labels. */
+uint64_t dc_sources_keep(const struct dc_sources *s, const char *ext);
 
 struct dc_sample {
 	uint64_t id;

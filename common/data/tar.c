@@ -25,6 +25,7 @@ struct dc_tar {
 	struct archive *a;
 	int fd, gone, done;
 	unsigned char *buf;          /* what libarchive reads from, READ_BYTES */
+	unsigned char scratch[1 << 14]; /* data that are dropped */
 	char *damage;
 	uint64_t bytes;              /* read from fd */
 	struct seen seen;
@@ -230,34 +231,61 @@ pass_data(struct dc_tar *t)
 	return archive_read_data_skip(t->a) == ARCHIVE_OK && archive_filter_bytes(t->a, 0) == t->end ? 0 : -1;
 }
 
-/* Read or pass over its data. -1 if they are not all there, which must not depend on whether they are read. A header may give
+/* Room for what is read next: it grows with what comes, not with what the header says. */
+static void
+more_room(struct dc_member *m, size_t got, size_t *cap)
+{
+	if (got + 1 < *cap)
+		return;
+	*cap = *cap ? *cap * 2 : 1 << 16;
+	if (*cap > m->size + 1)
+		*cap = m->size + 1;
+	m->bytes = dc_xrealloc(m->bytes, *cap, 1);
+}
+
+/* As many bytes as come, up to its size, kept or dropped. -1 if the archive ends before. */
+static int
+read_data(struct dc_tar *t, struct dc_member *m, int drop, size_t *bytes)
+{
+	size_t got = 0, cap = 0;
+	la_ssize_t n = 0;
+
+	for (; got < m->size; got += n) {
+		size_t most = m->size - got;
+		if (!drop) {
+			more_room(m, got, &cap);
+			most = cap - 1 - got;
+		} else if (most > sizeof t->scratch) {
+			most = sizeof t->scratch;
+		}
+		if ((n = archive_read_data(t->a, drop ? t->scratch : m->bytes + got, most)) <= 0)
+			break;
+	}
+	*bytes = got;
+	return n == ARCHIVE_FATAL ? -1 : 0;
+}
+
+/* Take its data or pass over them. -1 if they are not all there, which must not depend on which it is. A header may give
  * one size for the member and another for its data (GNU tar's, of sparse files): what is beyond the first is passed over, and
  * what no data are for is zeros, also where libarchive finds the places of the data to be nonsense. */
 static int
 take_data(struct dc_tar *t, struct dc_member *m)
 {
-	uint64_t limit = t->o.keep(t->o.arg, m->ext);
-	size_t got = 0, cap = 0;
-	la_ssize_t n = 0;
+	const uint64_t limit = t->o.keep(t->o.arg, m->ext);
+	const int drop = t->o.drop && t->o.drop(t->o.arg, m->ext);
+	size_t got;
 
 	if (!limit || m->size > limit)
 		return pass_data(t);
-	do {
-		if (got + 1 >= cap) { /* grows with what comes, not with what the header says */
-			cap = cap ? cap * 2 : 1 << 16;
-			if (cap > m->size + 1)
-				cap = m->size + 1;
-			m->bytes = dc_xrealloc(m->bytes, cap, 1);
-		}
-		n = got < m->size ? archive_read_data(t->a, m->bytes + got, cap - 1 - got) : 0;
-		got += n > 0 ? n : 0;
-	} while (n > 0);
-	if (n == ARCHIVE_FATAL || pass_data(t) < 0) {
-		m->bytes[got] = 0;
+	if (read_data(t, m, drop, &got) < 0 || pass_data(t) < 0) {
+		if (m->bytes)
+			m->bytes[got] = 0;
 		return -1;
 	}
-	m->bytes = dc_xrealloc(m->bytes, m->size + 1, 1);
-	memset(m->bytes + got, 0, m->size + 1 - got);
+	if (!drop) {
+		m->bytes = dc_xrealloc(m->bytes, m->size + 1, 1);
+		memset(m->bytes + got, 0, m->size + 1 - got);
+	}
 	return 0;
 }
 

@@ -32,7 +32,7 @@ enum { DC_GROUP_MEMBERS_MAX = 256 };
 struct dc_member {
 	char *ext;            /* "jpg", "seg.png" ... */
 	uint64_t size;        /* bytes, as the header says */
-	unsigned char *bytes; /* the data and a NUL after them; NULL if not kept. A user may take it (set it to NULL). */
+	unsigned char *bytes; /* the data and a NUL after them; NULL if not kept or dropped. A user may take it (set it to NULL). */
 };
 
 struct dc_group {
@@ -49,6 +49,9 @@ struct dc_tar_opts {
 	/* How many bytes of a member may be kept; 0: its data are passed over (by seeking where that is possible).
 	 * A larger member is not kept. */
 	uint64_t (*keep)(void *arg, const char *ext);
+	/* Whether a member that might be kept is not wanted this time; NULL: all are. It is read and thrown away, so that what is
+	 * found damaged, and where the next member is looked for, do not depend on it. */
+	int (*drop)(void *arg, const char *ext);
 	void *arg;
 };
 

@@ -14,9 +14,17 @@ static uint64_t
 keep(void *arg, const char *ext)
 {
 	const struct pass *p = arg;
-	const uint64_t k = dc_sources_keep(&p->src, ext, p->images);
+	const uint64_t k = dc_sources_keep(&p->src, ext);
 
 	return k < KEEP_MAX ? k : KEEP_MAX;
+}
+
+static int
+drop(void *arg, const char *ext)
+{
+	const struct pass *p = arg;
+
+	return !p->images && dc_sources_is_image(&p->src, ext);
 }
 
 static void
@@ -34,7 +42,7 @@ static void
 run(const char *path, int images, struct trace *t)
 {
 	struct pass pass = { .images = images };
-	const struct dc_tar_opts opts = { .watch = -1, .keep = keep, .arg = &pass };
+	const struct dc_tar_opts opts = { .watch = -1, .keep = keep, .drop = drop, .arg = &pass };
 	struct dc_group g = { 0 };
 	struct dc_tar *tar;
 	int r, n = 0;
