@@ -89,13 +89,13 @@ if [ "$similarity" = tokens ]; then
 	zeroshot+=(--similarity tokens)
 fi
 encode_all() { dc-encode --model "$model" ${tokens[@]+"${tokens[@]}"}; }
-blame() { # blame STATUS...: exit as the tool of a pipeline that failed; 3 is only that a neighbour went away
+at_fault() { # at_fault STATUS...: exit as the tool of a pipeline that failed; 3 is only that a neighbour went away
 	local s
 	for s; do [ "$s" -eq 0 ] || [ "$s" -eq 3 ] || exit "$s"; done
-	exit 1
 }
+blame() { at_fault "$@"; exit 1; }
 views() { # views DECODE-OPTION... SHARDS...: every image once, as the model wants to see it
-	dc-decode --tail short "$@" | dc-augment --recipe eval --model "$model" || blame "${PIPESTATUS[@]}"
+	dc-decode --tail short "$@" | dc-augment --recipe eval --model "$model" || { at_fault "${PIPESTATUS[@]}"; exit 3; }
 }
 encode() { if [ -n "$features" ]; then encode_all | tee -p "$features"; else encode_all; fi; }
 

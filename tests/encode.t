@@ -96,6 +96,19 @@ for what in 'recall model' 'zeroshot model shapes.txt'; do
 	said '^dc-decode: .*none.tar' 'the tool at fault says it'
 done
 run 2 'an option that dc-decode does not take' score.sh --caption json: recall model test-000.tar
+mkdir ends && printf '#!/bin/sh\nexit "$(grep "${0##*/}" "%s" | cut -d " " -f 2)"\n' "$tmp/ends/status" >ends/dc-decode && chmod +x ends/dc-decode
+for tool in dc-augment dc-tokenize dc-encode dc-recall; do ln -s dc-decode ends/$tool; done
+while read -r want status; do # the first who did not just find a neighbour gone
+	echo "decode augment tokenize encode recall $status" | awk '{ for (i = 1; i <= 5; i++) print "dc-" $i, $(i + 5) }' >ends/status
+	run "$want" "tools that end with $status" env DC_BIN="$tmp/ends" "$top/pipelines/score.sh" recall model test-000.tar
+done <<'END'
+2 3 3 3 3 2
+2 0 3 3 3 2
+1 0 1 3 3 3
+1 0 0 3 1 0
+1 3 3 3 3 3
+0 0 0 0 0 0
+END
 run 1 'no model' score.sh recall none test-000.tar
 said '^score.sh: none: no such model' 'is said'
 [ -z "$(ls scratch)" ]; ok $? 'nothing is left in TMPDIR'
