@@ -161,7 +161,8 @@ seconds_of_loss() { # seconds_of_loss METHOD N PATCHES: of a small model's featu
 	for _ in 1 2 3; do
 		OMP_NUM_THREADS=$threads quietly dc-loss -v --method "$1" <"$tmp/features"
 		sed -n 's/^dc-loss: .* \([0-9.]*\) s real.*/\1/p' "$tmp/err"
-	done | sort -g | head -n 1
+	done >"$tmp/took"
+	sort -g "$tmp/took" | head -n 1
 	rm -rf "$tmp/narrow" "$tmp/small-scenes"
 }
 measure_loss() {

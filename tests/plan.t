@@ -60,6 +60,14 @@ said '^plan.sh: few: has no row loss_rate' 'are named'
 run 0 'a measurement' plan.sh --arch vit-s64-p16 --batch 256 --rates measured
 cut -f 1 measured | sort | tr '\n' ' ' >names
 check 'leaves its rates' test "$(cat names)" = 'data_bytes data_seconds encode_rate loss_rate measured_flop other_seconds step_rate '
+mkdir broken && ln -s "$DC_BIN"/dc-* broken/ && rm broken/dc-loss
+printf '#!/bin/sh\ncase $* in *--method*) echo "dc-loss: no more" >&2; exit 1 ;; esac\nexec "%s/dc-loss" "$@"\n' "$DC_BIN" >broken/dc-loss && chmod +x broken/dc-loss
+cat >tiny.json <<'END'
+{"embed_dim": 16, "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
+ "text_cfg": {"context_length": 20, "width": 64, "heads": 1, "layers": 1}}
+END
+run 1 'a measurement that fails' env DC_BIN="$tmp/broken" plan.sh --arch ./tiny.json --method clip --batch 64 --rates half
+[ "$(tail -n 2 err | tr '\n' ';')" = 'dc-loss: no more;plan.sh: the measurement failed;' ] && [ ! -e half ]; ok $? 'says so at the end, and leaves no rates'
 check 'all above nothing' awk -F '\t' '!($2 > 0) { bad = 1 } END { exit bad }' measured
 if dc-step --version | grep -q sanitize; then
 	skip 'a sanitizer takes memory of its own' 'the memory of dc-encode'
