@@ -12,6 +12,7 @@ BEGIN { FS = "\t" }
 END {
 	N = x["batch"]; R = x["nodes"]; n = N / R; D = x["embed_dim"]; S = x["size"]; T = x["context"]
 	views = x["image_views"]; captions = x["caption_views"]
+	words = most(0, x["tokens"] - 2)                                             # of a caption, without start and end
 	features = 4 * ((views - x["simclr"]) * D + captions * D)                    # of a sample
 	features += 4 * (x["simsiam"] * 4 * x["simsiam_width"] + x["simclr"] * x["simclr_width"])
 	features += 4 * x["filip"] * (x["patches"] + x["tokens"]) * x["filip_width"]
@@ -31,7 +32,7 @@ END {
 	shared = x["weights"] + x["trained"]
 	m_encode = 30e6 + activations + n * (2 * pixels + 2 * features + heads + 2 * 4 * T * (captions + 2)) + least(frame, n * features)
 	m_loss = 8e6 + least(37e6, N * 12e3) + N * (features + 8 * D * (views - x["simclr"] + captions) + x["nns"] * 4 * D) + queue + (N * features <= frame ? N * features : 0)
-	m_loss += x["filip"] * (16e6 + 8 * N * (x["patches"] + x["tokens"] - 2) * x["filip_width"])       # their gradients in double
+	m_loss += x["filip"] * (16e6 + 8 * N * (x["patches"] + words) * x["filip_width"])                 # their gradients in double
 	m_step = 25e6 + 2 * x["trained"] + queue + least(frame, n * gradients)
 	# the libraries; numbers of all that are being summed; own features as they came and joined, the others', and all in one
 	m_mpi = R > 1 ? 12e6 + least(4.2e6 * R, x["trained"]) + (2 + 1 / R) * N * features : 0
@@ -46,7 +47,7 @@ END {
 	gemms = 4 * ((x["clip"] > 0) + 3 * (x["mvs"] > 0) + (x["siglip"] > 0)) + 6 * x["nns"]
 	loss = 2 * N * N * D * gemms + x["nns"] * N * x["queue"] / 4                 # the search is in single precision
 	loss += x["simclr"] * 2 * 2 * 4 * N * N * x["simclr_width"]
-	tokenwise = x["filip"] * 16 * N * N * x["patches"] * (x["tokens"] - 2) * x["filip_width"]
+	tokenwise = x["filip"] * 16 * N * N * x["patches"] * words * x["filip_width"]
 
 	# --- bytes that move ---
 	pipes = n * (3 * pixels + 3 * gradients + features)                          # views twice, and out of the decoder about one
