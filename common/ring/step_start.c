@@ -53,14 +53,17 @@ dc_step_unlock(struct dc_step *r)
 int
 dc_step_lock(struct dc_step *r)
 {
-	r->run_fd = open(dc_step_home(r), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (r->run_fd < 0)
+	const int fd = open(dc_step_home(r), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
 		return dc_err_errno("%s", dc_step_home(r));
-	if (flock(r->run_fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno == EWOULDBLOCK)
-			return locked(r);
-		return dc_err_errno("%s: lock", dc_step_home(r));
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		const int e = errno == EWOULDBLOCK ? locked(r) : dc_err_errno("%s: lock", dc_step_home(r));
+
+		close(fd);
+		return e;
 	}
+	r->run_fd = fd;
 	write_pid(r);
 	return 0;
 }
