@@ -90,8 +90,9 @@ sum_of(const dc_real *x, int n)
 static struct lse
 lse_of(dc_real *l, const dc_real *bias, int n_v, int64_t target)
 {
-	struct lse s = { .max = add_bias(l, bias, n_v), .at_target = target >= 0 && target < n_v ? l[target] : 0 };
+	struct lse s = { .max = add_bias(l, bias, n_v) };
 
+	s.at_target = target >= 0 && target < n_v ? l[target] : 0;
 	exp_of(l, s.max, n_v);
 	s.sum = sum_of(l, n_v);
 	return s;
