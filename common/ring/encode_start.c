@@ -197,13 +197,13 @@ build(struct dc_encode *t)
 	t->by_value = t->o.by_value || values;
 	t->n_t = dc_params_list(&t->c, &t->param);
 	t->t = dc_xcalloc((size_t)t->n_t, sizeof *t->t);
-	w = dc_xcalloc((size_t)t->n_t, sizeof *w);
 	for (int i = 0; i < t->n_t; i++)
 		t->t[i].p = t->param[i];
 	if (!values || !t->by_value)
 		DC_TRY(open_shared(t));
 	DC_TRY(bind_tensors(t, values));
 	DC_TRY(take_parameters(t));
+	w = dc_xcalloc((size_t)t->n_t, sizeof *w);
 	for (int i = 0; i < t->n_t; i++)
 		w[i] = (struct dc_weight){ t->t[i].p.name, t->t[i].p.n, t->t[i].w, t->t[i].g };
 	t->enc = dc_enc_new(&t->c, w, t->n_t, 1);
