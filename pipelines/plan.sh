@@ -59,7 +59,8 @@ while [ $# -gt 0 ]; do
 		opt[$name]=$2
 		case $name in
 		batch | nodes | pairs | tokens | queue | threads | data-threads)
-			[[ $2 =~ ^[0-9]{1,15}$ ]] && [ "$2" -ge 1 ] || die_usage "$1 $2: must be a whole number of at least 1" ;;
+			[[ $2 =~ ^[0-9]{1,15}$ ]] && [ "$2" -ge 1 ] || die_usage "$1 $2: must be a whole number of at least 1"
+			opt[$name]=$((10#$2)) ;; # a zero in front does not make it octal
 		keep | memory) [[ $2 =~ ^[0-9]{1,15}$ ]] || die_usage "$1 $2: must be a whole number of MB" ;;
 		epochs | network) [[ $2 =~ ^[0-9]+(\.[0-9]*)?$ && ! $2 =~ ^[0.]*$ ]] || die_usage "$1 $2: must be a number above 0" ;;
 		esac

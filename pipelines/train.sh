@@ -272,11 +272,16 @@ fi
 [ ${#shards[@]} -gt 0 ] || die_usage "--data SHARDS is needed"
 [ "$reader" = dc-mix ] || sources=("${shards[@]}")
 [ -z "${opt[steps]}" ] || [ -z "${opt[epochs]}" ] || die_usage "give --steps or --epochs, not both"
-whole() { [[ ${opt[$1]} =~ ^[0-9]+$ ]] && [ "${opt[$1]}" -ge "$2" ] || die_usage "--$1 ${opt[$1]}: must be a whole number of at least $2"; }
+whole() { # whole NAME LEAST: a zero in front does not make it octal
+	local n
+	[[ ${opt[$1]} =~ ^[0-9]{1,19}$ ]] && n=$((10#${opt[$1]})) && [ "$n" -ge "$2" ] || die_usage "--$1 ${opt[$1]}: must be a whole number of at least $2"
+	opt[$1]=$n
+}
 for name in merges seed save-every; do whole "$name" 0; done
 whole batch 1
 [ -z "${opt[steps]}" ] || whole steps 1
 [ -z "${opt[epochs]}" ] || whole epochs 1
+[ -z "${opt[warmup]}" ] || whole warmup 0
 if [ -n "${opt[val]}" ]; then # there must be checkpoints to score
 	[ -z "${opt[val-every]}" ] || whole val-every 1
 	if [ -n "${opt[val-every]}" ] && [ -z "${given[save-every]-}$begun" ]; then opt[save-every]=${opt[val-every]}; fi
@@ -352,7 +357,7 @@ fi
 queue=${opt[queue]:-$((from_stdin || count / 2 > 65536 ? 65536 : count / 2 > 0 ? count / 2 : 1))}
 after=${opt[nns-after]:-$((4 * opt[batch] > 1024 ? 4 * opt[batch] : 1024))}
 warmup=${opt[warmup]:-$((total / 10 > 2500 ? 2500 : total / 10))}
-! [[ $warmup =~ ^[0-9]+$ ]] || [ "$warmup" -le "$total" ] || die_usage "the warm-up of $warmup steps is longer than the run of $total: give --warmup"
+[ "$warmup" -le "$total" ] || die_usage "the warm-up of $warmup steps is longer than the run of $total: give --warmup"
 processors=$(nproc)
 if [ "$ranks" -gt 1 ] && [ "$processors" = "$(nproc --all)" ]; then # not bound: the ranks of this host share it
 	processors=$((processors / on_host > 0 ? processors / on_host : 1))

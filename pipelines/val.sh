@@ -49,7 +49,10 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$run$model$check" ] || { usage >&2; exit 2; }
 [ ${#shards[@]} -gt 0 ] || die_usage "--val SHARDS is needed"
-for name in every keep keep_every batch; do [[ ${!name} =~ ^[0-9]*$ ]] || die_usage "--${name//_/-} ${!name}: must be a whole number"; done
+for name in every keep keep_every batch; do # a zero in front does not make it octal
+	[[ ${!name} =~ ^[0-9]{0,18}$ ]] || die_usage "--${name//_/-} ${!name}: must be a whole number"
+	[ -z "${!name}" ] || printf -v "$name" %d $((10#${!name}))
+done
 every=${every:-0} keep_every=${keep_every:-0}
 source=()
 [ -n "$batch" ] || batch=$(sed -n 's/^"batch": "\([0-9]*\)".*/\1/p' "${run:-$model}/run.json" 2>/dev/null)

@@ -52,6 +52,7 @@ said '^plan.sh: there are .* vit-b-32 ' 'and those that are'
 run 2 'an unknown option' plan.sh --arch vit-b-32 --speed 3
 run 2 'a batch that does not divide' plan.sh --arch vit-b-32 --nodes 3
 said '^plan.sh: --batch 4096: is not divided evenly by --nodes 3$' 'is said'
+plan --arch vit-s64-p16 --batch 064 --nodes 08 && near "$(value 'useful work of the encoder')" 23.68 .001; ok $? 'a zero in front makes no octal number'
 run 2 'no number' plan.sh --arch vit-b-32 --network fast
 printf 'encode_rate\t1e9\n' >few
 run 1 'rates that lack some' plan.sh --arch vit-b-32 --rates few

@@ -139,6 +139,14 @@ cp out script
 run 2 'a value that a tool will refuse' "$train" --run dry --data "$shards" $options --steps 20 --lr abc
 said 'dc-step: --lr abc' 'is refused'
 [ ! -e dry ]; ok $? 'before anything is made'
+# shellcheck disable=SC2086
+run 0 'a zero in front' "$train" --run none --data "$shards" $options --batch 010 --epochs 09 --warmup 08 --save-every 010 -n
+said '^# 61 samples an epoch, 55 batches of 10 in all$' 'makes no octal number'
+said '^ *dc-step .* --steps 55 --warmup 8 .*--save-every 10 ' 'anywhere'
+# shellcheck disable=SC2086
+run 2 'a number too large for any' "$train" --run none --data "$shards" $options --steps 99999999999999999999 -n
+said '^train.sh: --steps 99999999999999999999: must be a whole number of at least 1$' 'is named'
+[ "$(wc -l <err)" = 2 ]; ok $? 'and nothing else is said'
 check 'what -n prints' timeout -s KILL 300 sh script
 check 'is a script that does the whole run' test "$(dc-step --run dry --print position)" = 20
 

@@ -106,6 +106,9 @@ there=$(cd killed && for d in step-*; do echo $((1${d#step-} - 100000000)); done
 run 0 'another test set' "$train" --run killed --val "$tmp/scenes/train-000.tar"
 check 'another table, of the checkpoints that are there' test "$(column killed 1) " = "$there"
 
+run 0 'checkpoints of every 08 steps' "$top/pipelines/val.sh" --run killed --val "$tmp/scenes/train-000.tar" --every 08
+[ ! -s err ]; ok $? 'are those of every eight'
+
 # zero-shot
 run 0 'classes in place of captions' timeout -s KILL 300 "$train" --run killed --val "$tmp/test/test-colour-000.tar" --val-prompts "$tmp/test/colour-prompts.txt" --val-names "$tmp/test/colours.txt"
 check 'are scored zero-shot' sh -c 'head -n 1 killed/val.tsv | grep -q "top_1.*top_5"'
