@@ -451,7 +451,11 @@ if [ -z "$begun" ]; then
 	check "${tokenize[@]}" --help
 	check "${learn[@]}" --help
 	check "${step[@]}" --help
-	for pid in "${pids[@]}"; do wait "$pid" || exit; done
+	wrong=0
+	for pid in "${pids[@]}"; do # all of them, or one would speak when we are gone
+		wait "$pid" || { rc=$?; [ $wrong -ne 0 ] || wrong=$rc; }
+	done
+	[ $wrong -eq 0 ] || exit $wrong
 fi
 
 say() { printf '%q ' "$@"; }

@@ -140,6 +140,10 @@ run 2 'a value that a tool will refuse' "$train" --run dry --data "$shards" $opt
 said 'dc-step: --lr abc' 'is refused'
 [ ! -e dry ]; ok $? 'before anything is made'
 # shellcheck disable=SC2086
+run 2 'two such values' "$train" --run dry --data "$shards" $options --steps 20 --shuffle many --lr abc
+said '^dc-decode: --shuffle many' 'both are named'
+said '^dc-step: --lr abc' 'before it ends'
+# shellcheck disable=SC2086
 run 0 'a zero in front' "$train" --run none --data "$shards" $options --batch 010 --epochs 09 --warmup 08 --save-every 010 -n
 said '^# 61 samples an epoch, 55 batches of 10 in all$' 'makes no octal number'
 said '^ *dc-step .* --steps 55 --warmup 8 .*--save-every 10 ' 'anywhere'
