@@ -183,7 +183,7 @@ else
 	measure
 	[ -z "${opt[rates]}" ] || cp "$tmp/rates" "${opt[rates]}" || exit
 fi
-rate() { awk -F '\t' -v name="$1" '$1 == name { print $2 }' "$tmp/rates"; }
+rate() { awk -F '\t' -v name="$1" '$1 == name { print $2 + 0 }' "$tmp/rates"; } # a number: awk would run what stands in its place
 needed='encode_rate loss_rate step_rate'
 [ "$(on filip)" = 0 ] || needed+=' filip_rate'
 for name in $needed; do

@@ -58,6 +58,9 @@ printf 'encode_rate\t1e9\n' >few
 run 1 'rates that lack some' plan.sh --arch vit-b-32 --rates few
 said '^plan.sh: few: has no row loss_rate' 'are named'
 
+printf 'encode_rate\t1 - system("touch ran")\nloss_rate\t1e9\nstep_rate\t1e9\n' >program
+plan.sh --arch vit-b-32 --rates program >out 2>err; [ ! -e ran ]; ok $? 'and nothing in them is run'
+
 # --- measured: rates, and the memory of a ring ---
 run 0 'a measurement' plan.sh --arch vit-s64-p16 --batch 256 --rates measured
 cut -f 1 measured | sort | tr '\n' ' ' >names
