@@ -440,12 +440,12 @@ compose() { # compose POSITION: the six commands of the ring, or seven
 	step=("${args[@]}" ${common[@]+"${common[@]}"})
 }
 
-# a wrong value is refused before anything is made
-if [ -z "$begun" ]; then
+# a wrong value is refused before anything is made, or written down
+if [ -z "$begun" ] || [ -n "$changes" ]; then
 	compose 0
 	pids=()
 	check() { "$@" >/dev/null & pids+=($!); }
-	check "${init[@]}" --dry-run
+	[ -n "$begun" ] || check "${init[@]}" --dry-run
 	check "${decode[@]}" --help
 	check "${augment[@]}" --help
 	check "${tokenize[@]}" --help

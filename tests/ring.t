@@ -118,6 +118,11 @@ said 'failed: dc-step \(status 1\)'   'is refused by dc-step'
 said 'accept-numerics'                'which says how to go on'
 ring 0 '--override goes on'           killed --steps 22 --save-every 5 --override
 check 'to its end' test "$(dc-step --run killed --print step)" = 22
+cp killed/run.json before
+run 2 '--override with a value that a tool will refuse' "$train" --run killed --lr abc --eda none --override
+said 'dc-step: --lr abc' 'is refused'
+said 'dc-augment: --eda none' 'by all that have a word on it'
+check 'and the run is as it was' cmp killed/run.json before
 run 1 'epochs in place of steps' "$train" --run killed --epochs 9
 said "^  --steps: was '22', now ''" 'are another length'
 run 0 'with --override' "$train" --run killed --epochs 9 --override -n
