@@ -69,7 +69,8 @@ void dc_enc_free(struct dc_enc *e);
  * part, which is the least, included. What does not fit is dropped, and its forward pass is made again before its backward
  * pass, with the same bytes as the first time: rgb, token and target must then stay as they are until all is done. lean: of
  * a transformer's blocks only the inputs are kept at all, and the rest is computed again, block by block. Without this call
- * everything is kept. */
+ * everything is kept. Between its own two passes, when no part is made again, the head of the masked words has up to 64 MB
+ * besides, whatever the limit: what is kept there decides the last bits. */
 void dc_enc_keep(struct dc_enc *e, size_t bytes, int lean);
 /* From now on add time and work to *laps (NULL: to nothing). */
 void dc_enc_watch(struct dc_enc *e, struct dc_laps *laps);
