@@ -47,7 +47,7 @@ END {
 	gemms = 4 * ((x["clip"] > 0) + 3 * (x["mvs"] > 0) + (x["siglip"] > 0)) + 6 * x["nns"]
 	loss = 2 * N * N * D * gemms + x["nns"] * N * x["queue"] / 4                 # the search is in single precision
 	loss += x["simclr"] * 2 * 2 * 4 * N * N * x["simclr_width"]
-	tokenwise = x["filip"] * 16 * N * N * x["patches"] * words * x["filip_width"]
+	tokenwise = x["filip"] * 2 * N * N * x["patches"] * words * x["filip_width"]
 
 	# --- bytes that move ---
 	pipes = n * (3 * pixels + 3 * gradients + features)                          # views twice, and out of the decoder about one

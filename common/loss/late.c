@@ -8,22 +8,38 @@
 #include "base/util.h"
 #include "base/wide.h"
 #include "nn/gemm.h"
+#include "nn/threads.h"
 
-/* Of a sample's row of logits. */
-struct dc_late_row { struct dc_lse lse; double own, ds; };
+/* What one thread takes at a time, about; its products stay in its cache. PIECES: a tile's words are in so many, or a
+ * multiple: threads end together. */
+enum { PIECE_WORDS = 256, PIECE_PATCHES = 512, PIECES = 4 };
 
-/* Samples i0 .. i1 against j0 .. j1: rows q0 .. q0 + n_q by columns c0 .. c0 + n_c. */
-struct tile { int i0, i1, j0, j1, q0, n_q, c0, n_c; };
+/* What the backward pass needs of all tiles is kept where it takes no more than this, in bytes for each product of a tile;
+ * then none is computed twice. */
+enum { KEEP = 4 };
+
+/* The words of samples i0 .. i1 against the patches of samples j0 .. j1. */
+struct tile {
+	int i0, i1, j0, j1;
+	int w0, n_words, n_patches;
+	int n_i, n_j;                   /* samples in a piece */
+	double *x, *y;                  /* [j1 - j0, i1 - i0], [i1 - i0, j1 - j0]: x_ji and y_ij; then the gradients by them */
+	int32_t *best_word;             /* [i1 - i0, n_patches] of each patch in each sample, from 0; -1: there is none */
+	int32_t *best_patch;            /* [n_words, j1 - j0] of each word in each sample, from 0 */
+};
+
+/* A part of it, in samples from the tile's first; its words from the tile's first. */
+struct piece { int i0, i1, j0, j1, w0, n_words, n_patches; };
 
 void
 dc_late_work_free(struct dc_late_work *w)
 {
+	free(w->word);
+	free(w->patch);
 	free(w->l);
 	free(w->logit);
-	free(w->arg);
+	free(w->place);
 	free(w->row);
-	free(w->tq);
-	free(w->tc);
 }
 
 static void *
@@ -36,32 +52,17 @@ room(void *p, size_t *cap, size_t n, size_t size)
 	return dc_xaligned(n, size);
 }
 
-/* What the backward pass needs of all tiles is kept where it takes no more than the products of some tiles; then none is
- * computed twice. */
-enum { KEEP_TILES = 8 };
+/* --- tiles and pieces --- */
 
 static int
 keeps(const struct dc_late_work *w, const struct dc_late *p)
 {
-	const double N = p->N, rows = p->q.off[p->N];
+	const double N = p->N, places = N * p->off[p->N] + N * N * p->G;
 
-	return rows * N * sizeof(int32_t) + N * N * sizeof(double) <= KEEP_TILES * sizeof(double) * w->rows * w->cols;
+	return places * sizeof(int32_t) + 2 * N * N * sizeof(double) <= KEEP * (double)w->rows * w->cols;
 }
 
-/* l_ij of sample i with the tile's, and the places that row k of the tile found with them. */
-static double *
-logits_at(const struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int i)
-{
-	return w->logit + (w->kept ? (size_t)i * p->N + x->j0 : (size_t)(i - x->i0) * (x->j1 - x->j0));
-}
-
-static int32_t *
-places_at(const struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int k)
-{
-	return w->arg + (w->kept ? (size_t)(x->q0 + k) * p->N + x->j0 : (size_t)k * (x->j1 - x->j0));
-}
-
-/* Samples from `from` on whose rows are at most `most` together, or one. */
+/* Samples from `from` on whose words are at most `most` together, or one. */
 static int
 span(const int32_t *off, int from, int N, int most)
 {
@@ -72,175 +73,357 @@ span(const int32_t *off, int from, int N, int most)
 	return to;
 }
 
-static void
-tile_room(struct dc_late_work *w, const struct dc_late *p, const struct tile *x)
-{
-	const size_t n_q = x->n_q, n_j = x->j1 - x->j0, D = p->D, N = p->N;
-
-	w->l = room(w->l, &w->cap_l, n_q * (size_t)x->n_c, sizeof *w->l);
-	w->arg = room(w->arg, &w->cap_arg, w->kept ? p->q.off[p->N] * N : n_q * n_j, sizeof *w->arg);
-	w->tq = room(w->tq, &w->cap_tq, n_q * D, sizeof *w->tq);
-	w->tc = room(w->tc, &w->cap_tc, (size_t)x->n_c * D, sizeof *w->tc);
-	w->logit = room(w->logit, &w->cap_logit, w->kept ? N * N : (size_t)(x->i1 - x->i0) * n_j, sizeof *w->logit);
-}
-
-/* The largest of n, the first of equal ones; NaN is the largest of all. Its place, -1 where n is 0. */
 static int
-largest(const double *l, int n)
+min_int(int a, int b)
 {
-	int at = n ? 0 : -1;
-
-	for (int r = 1; r < n; r++)
-		if (l[r] > l[at] || (isnan(l[r]) && !isnan(l[at])))
-			at = r;
-	return at;
+	return a < b ? a : b;
 }
 
-/* l_ij of one sample i with the tile's, and where its rows found their largest. */
-static void
-logits_of(struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int i)
+static int
+up(int a, int b)
 {
-	const int32_t *q = p->q.off, *c = p->c.off;
-	const int n_j = x->j1 - x->j0;
+	return (a + b - 1) / b;
+}
 
-	for (int j = 0; j < n_j; j++) {
-		const int c0 = c[x->j0 + j] - x->c0, n = c[x->j0 + j + 1] - c[x->j0 + j];
-		double sum = 0;
+/* Of n samples with `rows` rows together, how many a piece has. */
+static int
+share(int n, int rows, int most, int pieces)
+{
+	return rows ? up(n, up(rows, most * pieces) * pieces) : n;
+}
 
-		for (int k = q[i] - x->q0; k < q[i + 1] - x->q0; k++) {
-			const double *l = w->l + (size_t)k * x->n_c + c0;
-			const int at = largest(l, n);
-			places_at(w, p, x, k)[j] = at < 0 ? -1 : c0 + at;
-			sum += at < 0 ? 0 : l[at];
-		}
-		logits_at(w, p, x, i)[j] = q[i + 1] > q[i] ? p->scale * sum / (q[i + 1] - q[i]) : 0;
+/* Where the logits and places of this tile begin: behind those of the tiles before, if these are kept. */
+static void
+tile_begin(struct tile *x, const struct dc_late_work *w, const struct dc_late *p, size_t logit, size_t place)
+{
+	const size_t n_i = x->i1 - x->i0, n_j = x->j1 - x->j0;
+
+	x->w0 = p->off[x->i0];
+	x->n_words = p->off[x->i1] - x->w0;
+	x->n_patches = (x->j1 - x->j0) * p->G;
+	x->n_i = share((int)n_i, x->n_words, PIECE_WORDS, PIECES);
+	x->n_j = share((int)n_j, x->n_patches, PIECE_PATCHES, 1);
+	x->x = w->logit + logit;
+	x->y = x->x + n_i * n_j;
+	x->best_word = w->place + place;
+	x->best_patch = x->best_word + n_i * (size_t)x->n_patches;
+}
+
+static struct piece
+piece_at(const struct tile *x, const struct dc_late *p, int n)
+{
+	const int across = up(x->j1 - x->j0, x->n_j), i0 = n / across * x->n_i, j0 = n % across * x->n_j;
+	struct piece s = { .i0 = i0, .i1 = min_int(i0 + x->n_i, x->i1 - x->i0), .j0 = j0, .j1 = min_int(j0 + x->n_j, x->j1 - x->j0) };
+
+	s.w0 = p->off[x->i0 + s.i0] - x->w0;
+	s.n_words = p->off[x->i0 + s.i1] - x->w0 - s.w0;
+	s.n_patches = (s.j1 - s.j0) * p->G;
+	return s;
+}
+
+static int
+pieces(const struct tile *x)
+{
+	return up(x->i1 - x->i0, x->n_i) * up(x->j1 - x->j0, x->n_j);
+}
+
+/* --- products, and the largest among them --- */
+
+/* A piece's patches lie in the order of their number in a sample, then of samples: what is compared with one another is then
+ * `samples` apart, and as many comparisons lie side by side. */
+static void
+make_patches(double *u, const struct dc_late *p, const struct tile *x)
+{
+	#pragma omp parallel for if ((size_t)x->n_patches * p->D > DC_PARALLEL)
+	for (int j = 0; j < x->j1 - x->j0; j++) {
+		const int first = j / x->n_j * x->n_j, n = min_int(x->n_j, x->j1 - x->j0 - first);
+
+		for (int g = 0; g < p->G; g++)
+			dc_rows_make(u + ((size_t)first * p->G + (size_t)g * n + (j - first)) * p->D, &p->patch, (x->j0 + j) * p->G + g, 1, p->D);
 	}
 }
 
-static void
-tile_rows(struct dc_late_work *w, const struct dc_late *p, const struct tile *x)
+/* For each of n columns the largest of m rows of l, ld apart, the first of equal ones, NaN being the largest of all. */
+DC_WIDE static void
+largest(double *restrict max, int64_t *restrict at, const double *restrict l, int ld, int m, int n)
 {
-	tile_room(w, p, x);
-	dc_rows_make(w->tq, &p->q.rows, x->q0, x->n_q, p->D);
-	dc_rows_make(w->tc, &p->c.rows, x->c0, x->n_c, p->D);
+	for (int c = 0; c < n; c++) {
+		max[c] = m ? l[c] : 0;
+		at[c] = m ? 0 : -1;
+	}
+	for (int r = 1; r < m; r++) {
+		const double *l_r = l + (size_t)r * ld;
+
+		for (int c = 0; c < n; c++) {
+			const int more = !(l_r[c] <= max[c]) & (max[c] == max[c]);
+			max[c] = more ? l_r[c] : max[c];
+			at[c] = more ? r : at[c];
+		}
+	}
 }
 
-/* The products of the tile, <q_k, c_r>, and from them the logits. */
+/* x_ji of one sample i: of each patch the largest of its words */
+static void
+words_of(const struct dc_late *p, const struct tile *x, const struct piece *s, int i, const double *l, double *max, int64_t *at)
+{
+	const int n_j = s->j1 - s->j0, n_i = x->i1 - x->i0, n = x->i0 + i, words = p->off[n + 1] - p->off[n];
+	int32_t *best = x->best_word + (size_t)i * x->n_patches + s->j0 * p->G;
+
+	largest(max, at, l, s->n_patches, p->word_top ? p->word_top[n] : words, s->n_patches);
+	for (int c = 0; c < s->n_patches; c++)
+		best[c] = (int32_t)at[c];
+	for (int g = 1; g < p->G; g++)
+		for (int j = 0; j < n_j; j++)
+			max[j] += max[g * n_j + j];
+	for (int j = 0; j < n_j; j++)
+		x->x[(size_t)(s->j0 + j) * n_i + i] = p->scale * max[j] / p->G;
+}
+
+/* y_ij of one sample i: of each of its words the largest of j's patches */
+static void
+patches_of(const struct dc_late *p, const struct tile *x, const struct piece *s, int i, const double *l, double *max, int64_t *at)
+{
+	const int n_j = s->j1 - s->j0, all = x->j1 - x->j0, n = x->i0 + i, words = p->off[n + 1] - p->off[n];
+	int32_t *best = x->best_patch + (size_t)(p->off[n] - x->w0) * all + s->j0;
+	double *y = x->y + (size_t)i * all + s->j0;
+
+	memset(y, 0, n_j * sizeof *y);
+	for (int k = 0; k < words; k++) {
+		largest(max, at, l + (size_t)k * s->n_patches, n_j, p->patch_top, n_j);
+		for (int j = 0; j < n_j; j++) {
+			best[(size_t)k * all + j] = (int32_t)at[j];
+			y[j] += max[j];
+		}
+	}
+	for (int j = 0; j < n_j && words; j++)
+		y[j] *= p->scale / words;
+}
+
+/* The products of a piece, <w_k, p_r>, and from them its logits. */
+static void
+piece_logits(const struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int n, double *l)
+{
+	const struct piece s = piece_at(x, p, n);
+	double *max = l;
+	int64_t *at = (int64_t *)(void *)(max + s.n_patches);
+
+	l += 2 * s.n_patches;
+	dc_gemm64(0, 1, s.n_words, s.n_patches, p->D, 1, w->word + (size_t)s.w0 * p->D, p->D,
+	    w->patch + (size_t)s.j0 * p->G * p->D, p->D, 0, l, s.n_patches);
+	for (int i = s.i0; i < s.i1; i++) {
+		const double *l_i = l + (size_t)(p->off[x->i0 + i] - x->w0 - s.w0) * s.n_patches;
+		words_of(p, x, &s, i, l_i, max, at);
+		patches_of(p, x, &s, i, l_i, max, at);
+	}
+}
+
+/* Numbers in the largest piece: its products, and for each of its patches the largest and its place. */
+static size_t
+largest_piece(const struct dc_late *p, const struct tile *x)
+{
+	size_t most = 0;
+
+	for (int n = 0; n < pieces(x); n++) {
+		const struct piece s = piece_at(x, p, n);
+		const size_t size = ((size_t)s.n_words + 2) * s.n_patches;
+		most = size > most ? size : most;
+	}
+	return most;
+}
+
+/* The pieces' sizes do not depend on the threads, so that neither do the products' bits. */
 static void
 tile_logits(struct dc_late_work *w, const struct dc_late *p, const struct tile *x)
 {
-	tile_rows(w, p, x);
-	dc_gemm64(0, 1, x->n_q, x->n_c, p->D, 1, w->tq, p->D, w->tc, p->D, 0, w->l, x->n_c);
-	#pragma omp parallel for if (x->n_q * x->n_c > DC_PARALLEL)
-	for (int i = x->i0; i < x->i1; i++)
-		logits_of(w, p, x, i);
+	const size_t size = largest_piece(p, x);
+
+	w->word = room(w->word, &w->cap_word, (size_t)x->n_words * p->D, sizeof *w->word);
+	w->patch = room(w->patch, &w->cap_patch, (size_t)x->n_patches * p->D, sizeof *w->patch);
+	w->l = room(w->l, &w->cap_l, size * dc_threads(), sizeof *w->l);
+	dc_rows_make(w->word, &p->word, x->w0, x->n_words, p->D);
+	make_patches(w->patch, p, x);
+	#pragma omp parallel for schedule(dynamic, 1) if ((double)x->n_words * x->n_patches * p->D > DC_PARALLEL_PRODUCT)
+	for (int n = 0; n < pieces(x); n++)
+		piece_logits(w, p, x, n, w->l + size * dc_thread());
+}
+
+/* n rows of m logits, entries `at` and on of the rows that begin with number `first` */
+static void
+add_logits(struct dc_late_row *row, const double *l, int n, int m, int first, int at)
+{
+	#pragma omp parallel for if (n * m > DC_PARALLEL)
+	for (int i = 0; i < n; i++) {
+		const double *l_i = l + (size_t)i * m;
+		dc_lse_add(&row[first + i].lse, l_i, m, at);
+		if (first + i >= at && first + i < at + m)
+			row[first + i].own = l_i[first + i - at];
+	}
 }
 
 static void
 forward_tile(struct dc_late_work *w, const struct dc_late *p, const struct tile *x)
 {
-	const int n_j = x->j1 - x->j0;
+	const int n_i = x->i1 - x->i0, n_j = x->j1 - x->j0;
 
 	tile_logits(w, p, x);
-	for (int i = x->i0; i < x->i1; i++) {
-		const double *l = logits_at(w, p, x, i);
-		dc_lse_add(&w->row[i].lse, l, n_j, x->j0);
-		if (i >= x->j0 && i < x->j1)
-			w->row[i].own = l[i - x->j0];
-	}
+	add_logits(w->row, x->x, n_j, n_i, x->j0, x->i0);
+	add_logits(w->row + p->N, x->y, n_i, n_j, x->i0, x->j0);
 }
 
-/* With p_ij = exp(l_ij) / sum_j exp(l_ij), v = weight / N:
+/* --- gradients --- */
+
+/* Of n rows of m logits l_ij, from row `first` and entry `at` on, with p_ij = exp(l_ij) / sum_j exp(l_ij):
  *	g_ij = dL/dl_ij = v (p_ij - [i = j]),   dL/ds = sum_ij v p_ij (l_ij - l_ii) / s
- * s / |q_i| g_ij, the gradient by <q_k, c_r> where r is the largest's place, takes the place of the logit. */
+ * s g_ij takes the place of the logit. */
 static void
-gradient_of(struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int i, double v)
+gradient(const struct dc_late *p, struct dc_late_row *row, double *l, int n, int m, int first, int at, double v)
 {
-	const int n_j = x->j1 - x->j0, n_q = p->q.off[i + 1] - p->q.off[i];
-	double *l = logits_at(w, p, x, i);
-	struct dc_late_row *row = &w->row[i];
+	#pragma omp parallel for if (n * m > DC_PARALLEL)
+	for (int i = 0; i < n; i++) {
+		struct dc_late_row *r = &row[first + i];
+		double *l_i = l + (size_t)i * m;
 
-	for (int j = 0; j < n_j; j++) {
-		const double e = v * exp(l[j] - row->lse.max) / row->lse.sum, g = e - (x->j0 + j == i ? v : 0);
+		for (int j = 0; j < m; j++) {
+			const double e = v * exp(l_i[j] - r->lse.max) / r->lse.sum;
 
-		row->ds += e * (l[j] - row->own) / p->scale;
-		l[j] = n_q ? p->scale * g / n_q : 0;
+			r->ds += e * (l_i[j] - r->own) / p->scale;
+			l_i[j] = p->scale * (e - (at + j == first + i ? v : 0));
+		}
 	}
 }
 
 /* y += a x */
 static inline void
-add_scaled(double *restrict y, double a, const double *restrict x, int D)
+add_scaled(double *restrict y, double a, const dc_real *restrict x, int D)
 {
 #pragma omp simd
 	for (int d = 0; d < D; d++)
 		y[d] += a * x[d];
 }
 
-/* dq_k += sum_j g_ij c_arg(k,j) for the rows k of sample i */
-DC_WIDE static void
-rows_of(struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int i)
+/* Of the products of samples i and j those of a word or a patch with its best have a gradient: for each the word, the patch
+ * and the gradient. Returns how many there are. */
+struct best { int32_t word, patch; double g; };
+
+static int
+pairs(struct best *b, const struct dc_late *p, const struct tile *x, int i, int j)
 {
-	const int n_j = x->j1 - x->j0;
-	const double *g = logits_at(w, p, x, i);
+	const int n_j = x->j1 - x->j0, first = j / x->n_j * x->n_j, apart = min_int(x->n_j, n_j - first);
+	const int words = p->off[x->i0 + i + 1] - p->off[x->i0 + i], w0 = p->off[x->i0 + i] - x->w0;
+	const int32_t *word = x->best_word + (size_t)i * x->n_patches + first * p->G + (j - first), *patch = x->best_patch + (size_t)w0 * n_j + j;
+	const double gx = x->x[(size_t)j * (x->i1 - x->i0) + i] / p->G, gy = words ? x->y[(size_t)i * n_j + j] / words : 0;
+	int n = 0;
 
-	for (int k = p->q.off[i] - x->q0; k < p->q.off[i + 1] - x->q0; k++) {
-		const int32_t *arg = places_at(w, p, x, k);
+	for (int k = 0; k < words; k++) {
+		const int r = patch[(size_t)k * n_j];
+		b[n++] = (struct best){ k, r, word[r * apart] == k ? gx + gy : gy };   /* each the other's best */
+	}
+	for (int r = 0; r < p->G; r++) {
+		const int k = word[r * apart];
+		if (k >= 0 && patch[(size_t)k * n_j] != r)
+			b[n++] = (struct best){ k, r, gx };
+	}
+	return n;
+}
 
-		for (int j = 0; j < n_j; j++)
-			if (arg[j] >= 0)
-				add_scaled(p->dq + (size_t)(x->q0 + k) * p->D, g[j], w->tc + (size_t)arg[j] * p->D, p->D);
+static int64_t
+place_in(const struct dc_rows *rows, int64_t n)
+{
+	return rows->at ? rows->at[n] : n;
+}
+
+/* dL/dw_k += g_kr p_r for the words of sample i and the patches of sample j: r_r x_r = p_r */
+DC_WIDE static void
+add_to_words(const struct dc_late *p, const struct best *b, int n, int64_t w0, int64_t p0)
+{
+	for (int t = 0; t < n; t++) {
+		const int64_t k = place_in(&p->word, w0 + b[t].word), r = place_in(&p->patch, p0 + b[t].patch);
+		add_scaled(p->d_word + k * p->D, b[t].g * p->patch.r[r], p->patch.x + r * p->D, p->D);
 	}
 }
 
-/* dc_arg(k,j) += g_ij q_k: what all rows give to the rows of one sample j */
+/* dL/dp_r += g_kr w_k */
 DC_WIDE static void
-columns_of(struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int j)
+add_to_patches(const struct dc_late *p, const struct best *b, int n, int64_t w0, int64_t p0)
 {
-	for (int i = x->i0; i < x->i1; i++) {
-		const double g = logits_at(w, p, x, i)[j];
-
-		for (int k = p->q.off[i] - x->q0; k < p->q.off[i + 1] - x->q0; k++) {
-			const int at = places_at(w, p, x, k)[j];
-
-			if (at >= 0)
-				add_scaled(p->dc + (size_t)(x->c0 + at) * p->D, g, w->tq + (size_t)k * p->D, p->D);
-		}
+	for (int t = 0; t < n; t++) {
+		const int64_t k = place_in(&p->word, w0 + b[t].word), r = place_in(&p->patch, p0 + b[t].patch);
+		add_scaled(p->d_patch + r * p->D, b[t].g * p->word.r[k], p->word.x + k * p->D, p->D);
 	}
 }
 
-/* Of the products of a row with a sample one alone has a gradient, so that sums are a tenth of the work of products. */
+/* What one sample's words are given by all patches of the tile, or its patches by all words. */
+static void
+gradient_of(const struct dc_late *p, const struct tile *x, struct best *b, int i, int of_words)
+{
+	for (int t = 0; t < (of_words ? x->j1 - x->j0 : x->i1 - x->i0); t++) {
+		const int a = of_words ? i : t, c = of_words ? t : i, n = pairs(b, p, x, a, c);
+
+		(of_words ? add_to_words : add_to_patches)(p, b, n, p->off[x->i0 + a], (int64_t)(x->j0 + c) * p->G);
+	}
+}
+
+static int
+most_words(const struct dc_late *p, const struct tile *x)
+{
+	int most = 0;
+
+	for (int i = x->i0; i < x->i1; i++)
+		most = p->off[i + 1] - p->off[i] > most ? p->off[i + 1] - p->off[i] : most;
+	return most;
+}
+
+/* Of the products of a word with a sample's patches one alone has a gradient, and of a patch with a sample's words: sums of
+ * rows are a tenth of the work of products. */
 static void
 backward_tile(struct dc_late_work *w, const struct dc_late *p, const struct tile *x, double v)
 {
-	#pragma omp parallel for if (x->n_q * x->n_c > DC_PARALLEL)
-	for (int i = x->i0; i < x->i1; i++) {
-		gradient_of(w, p, x, i, v);
-		rows_of(w, p, x, i);
-	}
-	#pragma omp parallel for if (x->n_q * x->n_c > DC_PARALLEL)
-	for (int j = 0; j < x->j1 - x->j0; j++)
-		columns_of(w, p, x, j);
+	const int n_i = x->i1 - x->i0, n_j = x->j1 - x->j0;
+	const size_t most = (size_t)most_words(p, x) + p->G;
+	struct best *best = dc_xaligned(most * dc_threads(), sizeof *best);
+
+	gradient(p, w->row, x->x, n_j, n_i, x->j0, x->i0, v);
+	gradient(p, w->row + p->N, x->y, n_i, n_j, x->i0, x->j0, v);
+	#pragma omp parallel for schedule(dynamic, 1) if ((double)x->n_words * x->n_patches > DC_PARALLEL)
+	for (int n = 0; n < n_i + n_j; n++)
+		gradient_of(p, x, best + most * dc_thread(), n < n_i ? n : n - n_i, n < n_i);
+	free(best);
+}
+
+/* --- all of it --- */
+
+static void
+logit_room(struct dc_late_work *w, const struct dc_late *p, const struct tile *x)
+{
+	const size_t N = p->N, n_i = x->i1 - x->i0, n_j = x->j1 - x->j0, G = p->G, words = p->off[x->i1] - p->off[x->i0];
+
+	w->logit = room(w->logit, &w->cap_logit, 2 * (w->kept ? N * N : n_i * n_j), sizeof *w->logit);
+	w->place = room(w->place, &w->cap_place, w->kept ? N * (p->off[p->N] + N * G) : n_j * (words + n_i * G), sizeof *w->place);
 }
 
 /* Every tile once; how many there were. */
 static int
 over_tiles(struct dc_late_work *w, const struct dc_late *p, int backward, int recompute, double v)
 {
-	const int32_t *q = p->q.off, *c = p->c.off;
+	const int n_j = p->G < w->cols ? w->cols / p->G : 1;
+	size_t logit = 0, place = 0;
+	struct tile x;
 	int n = 0;
 
-	for (int i0 = 0, i1; i0 < p->N; i0 = i1) {
-		i1 = span(q, i0, p->N, w->rows);
-		for (int j0 = 0, j1; j0 < p->N; j0 = j1, n++) {
-			j1 = span(c, j0, p->N, w->cols);
-			const struct tile x = { i0, i1, j0, j1, q[i0], q[i1] - q[i0], c[j0], c[j1] - c[j0] };
+	for (x.i0 = 0; x.i0 < p->N; x.i0 = x.i1) {
+		x.i1 = span(p->off, x.i0, p->N, w->rows);
+		for (x.j0 = 0; x.j0 < p->N; x.j0 = x.j1, n++) {
+			x.j1 = min_int(x.j0 + n_j, p->N);
+			logit_room(w, p, &x);
+			tile_begin(&x, w, p, logit, place);
 			if (!backward)
 				forward_tile(w, p, &x);
 			else if (recompute)
-				(w->kept ? tile_rows : tile_logits)(w, p, &x);
+				tile_logits(w, p, &x);
 			if (backward)
 				backward_tile(w, p, &x, v);
+			logit += w->kept ? 2 * (size_t)(x.i1 - x.i0) * (x.j1 - x.j0) : 0;
+			place += w->kept ? (size_t)(x.i1 - x.i0) * x.n_patches + (size_t)x.n_words * (x.j1 - x.j0) : 0;
 		}
 	}
 	return n;
@@ -251,20 +434,20 @@ dc_late_loss(struct dc_late_work *w, const struct dc_late *p, double weight, str
 {
 	int tiles;
 
-	w->row = room(w->row, &w->cap_row, p->N, sizeof *w->row);
+	w->row = room(w->row, &w->cap_row, 2 * (size_t)p->N, sizeof *w->row);
 	w->kept = keeps(w, p);
-	for (int n = 0; n < p->N; n++)
+	for (int n = 0; n < 2 * p->N; n++)
 		w->row[n] = (struct dc_late_row){ .lse = { .max = -INFINITY, .arg = -1 } };
 	tiles = over_tiles(w, p, 0, 0, 0);
 	*r = (struct dc_late_result){ 0 };
-	for (int n = 0; n < p->N; n++) {
-		r->value += (w->row[n].lse.max - w->row[n].own + log(w->row[n].lse.sum)) / p->N;
-		r->right += (w->row[n].lse.arg == n) / (double)p->N;
+	for (int n = 0; n < 2 * p->N; n++) {
+		r->value += (w->row[n].lse.max - w->row[n].own + log(w->row[n].lse.sum)) / (2.0 * p->N);
+		*(n < p->N ? &r->right_patch : &r->right_word) += (w->row[n].lse.arg == n % p->N) / (double)p->N;
 	}
 	if (weight == 0)
 		return;
-	over_tiles(w, p, 1, tiles > 1, weight / p->N);
-	for (int n = 0; n < p->N; n++)
+	over_tiles(w, p, 1, tiles > 1 && !w->kept, weight / (2.0 * p->N));
+	for (int n = 0; n < 2 * p->N; n++)
 		r->d_scale += w->row[n].ds;
 }
 
@@ -274,7 +457,7 @@ dc_late_top(int64_t *row, const dc_real *x, const double *rx, int n, const dc_re
 {
 	double *sum = dc_xcalloc((size_t)D + (size_t)n, sizeof *sum), *score = sum + D;
 	char *taken = dc_xcalloc((size_t)n + 1, 1);
-	int k = 0;
+	int k = 0, last;
 
 	for (int r = 0; r < m; r++)
 		for (int d = 0; d < D; d++)
@@ -290,6 +473,10 @@ dc_late_top(int64_t *row, const dc_real *x, const double *rx, int n, const dc_re
 		taken[best] = 1;
 		row[k] = best;
 	}
+	last = k;
+	for (int i = 0; i < n; i++)
+		if (!taken[i])
+			row[last++] = i;
 	free(sum);
 	free(taken);
 	return k;

@@ -8,7 +8,7 @@
 #include "loss/term.h"
 #include "loss/unit.h"
 
-enum { TILE_ROWS = 512, TILE_COLS = 1024, KEEP_BYTES = 32 << 20 };
+enum { TILE_ROWS = 512, TILE_COLS = 1024, KEEP_BYTES = 32 << 20, TOKEN_ROWS = 2048, TOKEN_COLS = 4096 };
 
 struct dc_loss_work *
 dc_loss_work_new(int tile_rows, int tile_cols)
@@ -16,8 +16,8 @@ dc_loss_work_new(int tile_rows, int tile_cols)
 	struct dc_loss_work *w = dc_xcalloc(1, sizeof *w);
 
 	dc_tiles_init(&w->tiles, tile_rows ? tile_rows : TILE_ROWS, tile_cols ? tile_cols : TILE_COLS);
-	w->late.rows = w->tiles.rows;
-	w->late.cols = w->tiles.cols;
+	w->late.rows = tile_rows ? tile_rows : TOKEN_ROWS;
+	w->late.cols = tile_cols ? tile_cols : TOKEN_COLS;
 	return w;
 }
 

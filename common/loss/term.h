@@ -36,8 +36,8 @@ extern const struct dc_loss_term dc_term_clip, dc_term_mvs, dc_term_simsiam, dc_
 	dc_term_filip, dc_term_siglip;
 
 /* Further memory of the work by what it is for; those that FILIP has for both sides take two places. */
-enum dc_room { DC_ROOM_U, DC_ROOM_DU, DC_ROOM_R = 3, DC_ROOM_D_TOP = 5, DC_ROOM_AT = 7, DC_ROOMS = 9 };
-enum dc_ints { DC_INTS_IMAGE, DC_INTS_OFF, DC_INTS = 3 };
+enum dc_room { DC_ROOM_U, DC_ROOM_DU, DC_ROOM_R = 3, DC_ROOM_AT = 5, DC_ROOMS = 7 };
+enum dc_ints { DC_INTS_IMAGE, DC_INTS_TOP, DC_INTS = 3 };
 
 struct dc_loss_work {
 	struct dc_tiles tiles;
