@@ -183,7 +183,8 @@ locked=''
 lock() { # the tools keep the lock too: it lasts as long as any of them
 	[ -z "$locked" ] || return 0
 	mkdir -p "$home" || die "cannot make $home"
-	exec 8>"$home/.ring" && flock -n 8 || { ready=others; die "another ring is running on $home"; }
+	exec 8>"$home/.ring" || die "cannot write $home/.ring"
+	flock -n 8 || { ready=others; die "another ring is running on $home"; }
 	locked=1
 }
 

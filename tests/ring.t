@@ -104,6 +104,10 @@ else
 fi
 
 # what train.sh refuses
+mkdir -p unlockable/.ring
+ring 1 'a run whose lock cannot be made' unlockable --steps 20
+said '^train.sh: cannot write unlockable/.ring$' 'is called so'
+! grep -q 'another ring' err; ok $? 'and nobody else is blamed'
 run 2 'an unknown option'             "$train" --run whole --data x --frobnicate 3
 said 'unknown option --frobnicate'    'is named'
 run 2 'no run'                        "$train" --data "$shards"
