@@ -42,6 +42,14 @@ own_blocks(struct dc_lane *lane, const struct dc_blocks *t, const size_t size[PA
 	lane->blocks.laps = NULL;
 }
 
+static void
+clear(struct dc_lane *lane)
+{
+	if (lane->g)
+		memset(lane->g, 0, lane->n_g * sizeof(*lane->g));
+	lane->dirty = 0;
+}
+
 void
 dc_lanes_init(struct dc_lanes *l, const struct dc_blocks *t, int threads)
 {
@@ -59,6 +67,7 @@ dc_lanes_init(struct dc_lanes *l, const struct dc_blocks *t, int threads)
 	for (int i = 0; i < threads; i++) {
 		l->lane[i].n_g = i && t->block->in_w.g ? n : 0;
 		l->lane[i].g = l->lane[i].n_g ? dc_xaligned(n, sizeof(dc_real)) : NULL;
+		clear(l->lane + i);
 		own_blocks(l->lane + i, t, size);
 	}
 }
@@ -80,7 +89,8 @@ dc_lanes_reset(struct dc_lanes *l)
 {
 	for (int i = 0; i < l->n; i++) {
 		dc_arena_reset(&l->lane[i].arena);
-		l->lane[i].dirty = 0;
+		if (l->lane[i].dirty)   /* nobody collected it */
+			clear(l->lane + i);
 	}
 }
 
@@ -94,32 +104,43 @@ dc_lanes_laid(const struct dc_lanes *l)
 	return bytes;
 }
 
+/* to += from, and from is zero again; each thread of the team its part, the same one of `to` every time */
 static void
-add(dc_real *restrict to, const dc_real *restrict from, size_t n)
+move(dc_real *restrict to, dc_real *restrict from, size_t n)
 {
-#pragma omp parallel for schedule(static) if (n > DC_PARALLEL)
-	for (size_t i = 0; i < n; i++)
+#pragma omp for schedule(static) nowait
+	for (size_t i = 0; i < n; i++) {
 		to[i] += from[i];
+		from[i] = 0;
+	}
+}
+
+static void
+collect_lane(const struct dc_lane *lane, const struct dc_blocks *t)
+{
+	size_t size[PARS];
+
+	par_sizes(size, t);
+	for (int b = 0; b < t->layers; b++) {
+		struct dc_par *to = (struct dc_par *)(t->block + b), *from = (struct dc_par *)(lane->blocks.block + b);
+
+		for (int p = 0; p < PARS; p++)
+			if (to[p].g)
+				move(to[p].g, from[p].g, size[p]);
+	}
 }
 
 void
 dc_lanes_collect(struct dc_lanes *l, const struct dc_blocks *t)
 {
-	size_t size[PARS];
-
-	par_sizes(size, t);
-	for (int i = 1; i < l->n; i++) {
-		if (!l->lane[i].dirty)
-			continue;
-		for (int b = 0; b < t->layers; b++) {
-			struct dc_par *to = (struct dc_par *)(t->block + b), *from = (struct dc_par *)(l->lane[i].blocks.block + b);
-
-			for (int p = 0; p < PARS; p++)
-				if (to[p].g)
-					add(to[p].g, from[p].g, size[p]);
-		}
+	if (l->n < 2)
+		return;
+#pragma omp parallel num_threads(l->n)
+	for (int i = 1; i < l->n; i++)
+		if (l->lane[i].dirty)
+			collect_lane(l->lane + i, t);
+	for (int i = 1; i < l->n; i++)
 		l->lane[i].dirty = 0;
-	}
 }
 
 /* --- pieces --- */
@@ -245,8 +266,6 @@ backward_lane(dc_real *dx, dc_real *dy, const struct dc_lanes_kept *kept, const 
 	const struct dc_blocks b = with_laps(l->lane + i, t, i == 0);
 	struct dc_lane *lane = l->lane + i;
 
-	if (lane->g && !lane->dirty)
-		memset(lane->g, 0, lane->n_g * sizeof(*lane->g));
 	lane->dirty = lane->g != NULL;
 	for (int p = kept->n - l->n + i; p >= 0; p -= l->n) {
 		const struct dc_piece *k = kept->piece + p;
