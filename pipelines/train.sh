@@ -369,7 +369,7 @@ threads=${opt[threads]:-$processors}
 [[ $threads =~ ^[0-9]+$ ]] && [ "$threads" -ge 1 ] || die_usage "--threads $threads: must be a whole number of at least 1"
 export OMP_NUM_THREADS=$threads
 # as dc-encode, dc-loss and dc-step would set it for themselves, by starting once more
-[ -n "${OMP_WAIT_POLICY-}${GOMP_SPINCOUNT-}" ] || export OMP_WAIT_POLICY=passive
+[ -n "${OMP_WAIT_POLICY-}${GOMP_SPINCOUNT-}" ] || export OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=3000
 tag=$home/loop
 
 args=(dc-init --arch "$arch" --method "${opt[method]}" --as "${opt[as]}" --seed "${opt[seed]}" --queue "$queue" --nns-after "$after")

@@ -11,11 +11,13 @@ const char *dc_blas_core(void);
  * processor that has it; NULL where its choice is good. */
 const char *dc_blas_better_core(void);
 
+#define DC_SPINS "3000"   /* GOMP_SPINCOUNT; train.sh has it too */
+
 /* First thing in main() of a tool that multiplies matrices, or names the kernels. Libraries read their environment when
  * they are loaded, so where it can be bettered, set it and start the program again in this process:
- * OPENBLAS_CORETYPE, where there is a better choice and the user made none; OMP_WAIT_POLICY=passive, where the user says
- * nothing of it: the ring's programs share the processors, and a thread that spins while it waits takes them from the
- * tool it waits for. Returns otherwise, also when that cannot be done. */
+ * OPENBLAS_CORETYPE, where there is a better choice and the user made none; OMP_WAIT_POLICY=passive and GOMP_SPINCOUNT, where
+ * the user gives neither: the ring's programs share the processors, and a thread that spins for long while it waits takes
+ * them from the tool it waits for. Returns otherwise, also when that cannot be done. */
 void dc_blas_start(char **argv);
 
 #endif
