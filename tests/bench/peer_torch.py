@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Batches for a training process, for tests/bench/35-torch.sh. peer_torch.py VOCABULARY; it answers each line of stdin with one:
 
-    dc WHAT SIZE TAR...           torch_dataset.py in a DataLoader with one worker: processor seconds of it all
-    webdataset WHAT SIZE TAR...   webdataset + Pillow + torchvision + open_clip's tokenizer, one worker: the same
+    dc WHAT SIZE TAR...           torch_dataset.py in a DataLoader: processor seconds of the process and the tools
+    webdataset WHAT SIZE TAR...   webdataset + Pillow + torchvision + open_clip's tokenizer: the same
     check WHAT SIZE TAR...        `same`, or what differs
 
 WHAT is eval, open_clip's evaluation transform, whose tensors must be equal; clip, a crop of 0.5 to 1 of the area; or declip, its
@@ -31,7 +31,7 @@ tokenizer = open_clip.SimpleTokenizer(bpe_path=vocab)
 def by_dc(what, size, tars):
     augment = ["--recipe", what, "--size", size, "-j", "1", "--caption-views", "1"]
     data = Batches(tars, augment, ["--vocab", vocab, "--mlm", "0"], batch=BATCH, decode=["-j", "1"])
-    for b in DataLoader(data, batch_size=None, num_workers=1):
+    for b in DataLoader(data, batch_size=None):
         views = sorted(k for k in b if k.startswith("image."))
         yield [normalize(b[v]) for v in views], b["token.0"].long()
 
@@ -49,7 +49,7 @@ def by_webdataset(what, size, tars):
     make = image_transform(what, int(size))
     data = webdataset.WebDataset(tars, shardshuffle=False).decode("pil").to_tuple("jpg", "txt") \
         .map(lambda s: (*make(s[0]), tokenizer([s[1].strip()])[0])).batched(BATCH)
-    for b in webdataset.WebLoader(data, batch_size=None, num_workers=1):
+    for b in webdataset.WebLoader(data, batch_size=None):
         yield list(b[:-1]), b[-1]
 
 
