@@ -8,8 +8,8 @@ me=score.sh
 
 usage() {
 	cat <<-'END'
-	usage: score.sh [options] recall MODEL SHARDS...
-	       score.sh [options] zeroshot MODEL NAMES SHARDS...
+	usage: score.sh recall [options] MODEL SHARDS...
+	       score.sh zeroshot [options] MODEL NAMES SHARDS...
 	Score a model directory or a run: every caption of every image counts for recall; for zero-shot classification
 	NAMES has a class a line, in the order of the labels that the shards have in .cls.
 
@@ -31,7 +31,7 @@ usage() {
 die() { echo "$me: $*" >&2; exit 1; }
 die_usage() { echo "$me: $*" >&2; echo "Try '$me --help'." >&2; exit 2; }
 
-source=() recall=() zeroshot=() tokens=() templates='' given='' same='' features='' similarity=''
+source=() recall=() zeroshot=() tokens=() what='' templates='' given='' same='' features='' similarity=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	-h | --help) usage; exit 0 ;;
@@ -41,7 +41,11 @@ while [ $# -gt 0 ]; do
 	--same-names) same=1; shift; continue ;;
 	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
 	-*) ;;
-	*) break ;;
+	*) # options may stand before the command and behind it
+		[ -z "$what" ] || break
+		what=$1
+		shift
+		continue ;;
 	esac
 	case $1 in
 	--caption | --captions | --folds | --similarity | --templates | --prompts | --confusion | --features)
@@ -59,18 +63,18 @@ while [ $# -gt 0 ]; do
 	esac
 	shift 2
 done
-[ $# -gt 0 ] || { usage >&2; exit 2; }
-case $1 in
-recall) [ $# -ge 3 ] || die_usage "recall needs MODEL and SHARDS" ;;
-zeroshot) [ $# -ge 4 ] || die_usage "zeroshot needs MODEL, NAMES and SHARDS" ;;
-*) die_usage "$1: must be recall or zeroshot" ;;
+case $what in
+'') usage >&2; exit 2 ;;
+recall) [ $# -ge 2 ] || die_usage "recall needs MODEL and SHARDS" ;;
+zeroshot) [ $# -ge 3 ] || die_usage "zeroshot needs MODEL, NAMES and SHARDS" ;;
+*) die_usage "$what: must be recall or zeroshot" ;;
 esac
 case $similarity in
 '' | features | tokens) ;;
 *) die_usage "--similarity $similarity: must be features or tokens" ;;
 esac
-what=$1 model=$2
-shift 2
+model=$1
+shift
 [ -d "$model" ] || die "$model: no such model"
 config=$model/latest/open_clip_config.json
 [ -f "$config" ] || config=$model/open_clip_config.json
@@ -97,6 +101,7 @@ blame() { at_fault "$@"; exit 1; }
 views() { # views DECODE-OPTION... SHARDS...: every image once, as the model wants to see it
 	dc-decode --tail short "$@" | dc-augment --recipe eval --model "$model" || { at_fault "${PIPESTATUS[@]}"; exit 3; }
 }
+tell() { sed "s|$tmp/classes|${given:-the prompts of $1}|; s|$tmp/names|$1|" "$tmp/said" >&2; } # by the user's names
 encode() { if [ -n "$features" ]; then encode_all | tee -p "$features"; else encode_all; fi; }
 
 case $what in
@@ -106,13 +111,18 @@ recall)
 zeroshot)
 	[ -z "$given" ] || [ -z "$templates" ] || die_usage "give --templates or --prompts, not both"
 	names=$1
-	dc-zeroshot --names "$names" ${same:+--same-names} --write-prompts ${templates:+--templates "$templates"} ${given:+--given "$given"} >"$tmp/prompts"
+	if [ -e "$names" ] && [ ! -f "$names" ]; then # it is read twice, and a pipe can be only once
+		cat "$names" >"$tmp/names" || die "$1: cannot be read"
+		names=$tmp/names
+	fi
+	dc-zeroshot --names "$names" ${same:+--same-names} --write-prompts ${templates:+--templates "$templates"} ${given:+--given "$given"} \
+		>"$tmp/prompts" 2>"$tmp/said" || { failed=$?; tell "$1"; exit "$failed"; }
 	dc-tokenize --model "$model" --lines "$tmp/prompts" | encode_all >"$tmp/classes" || blame "${PIPESTATUS[@]}"
 	# images count whether they have a caption or not
 	failed=()
 	views --caption none "${@:2}" | encode |
 		dc-zeroshot --classes "$tmp/classes" --names "$names" ${same:+--same-names} ${zeroshot[@]+"${zeroshot[@]}"} 2>"$tmp/said" ||
 		failed=("${PIPESTATUS[@]}")
-	sed "s|$tmp/classes|${given:-the prompts of $names}|" "$tmp/said" >&2
+	tell "$1"
 	[ ${#failed[@]} -eq 0 ] || blame "${failed[@]}" ;;
 esac

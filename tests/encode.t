@@ -64,6 +64,13 @@ run 0 'zero-shot by names' score.sh --per-class --confusion c.tsv zeroshot model
 said '^20 images, 8 classes, 56 prompts$' 'with seven templates'
 [ -f c.tsv ] && [ "$(wc -l <c.tsv)" -eq 9 ] && [ "$(awk -F '\t' 'NR > 1 { for (i = 2; i <= NF; i++) n += $i } END { print n }' c.tsv)" -eq 20 ]
 ok $? 'and a confusion matrix of 20 images'
+cp out by-names
+run 0 'options behind the command' score.sh zeroshot --per-class --confusion behind.tsv model shapes.txt test-shape-000.tar
+cmp -s out by-names && cmp -s c.tsv behind.tsv; ok $? 'do what they do before it'
+run 0 'names from a pipe' sh -c 'cat shapes.txt | score.sh zeroshot --per-class model /dev/stdin test-shape-000.tar'
+cmp -s out by-names; ok $? 'are as those of a file'
+run 1 'a name twice from a pipe' sh -c 'cat shapes.txt shapes.txt | score.sh zeroshot model /dev/stdin test-shape-000.tar'
+said '^dc-zeroshot: /dev/stdin: line 9: ' 'is told with the name that was given'
 run 0 'by prompts' score.sh --prompts shape-prompts.txt -t zeroshot model shapes.txt test-shape-000.tar
 said '^top-1	' 'has names'
 echo 'a {} here' >here
