@@ -385,7 +385,7 @@ static void
 plot_hist(FILE *gnuplot, const struct dc_stats *s, enum dc_stats_hist which, const char *title)
 {
 	const struct dc_hist *h = &s->hist[which];
-	const double unit = hists[which].unit;
+	const double unit = hists[which].unit * (which == DC_HIST_SIZE ? 1000 : 1);
 	uint64_t bin[BARS], width;
 	int n = 1;
 
@@ -399,8 +399,9 @@ plot_hist(FILE *gnuplot, const struct dc_stats *s, enum dc_stats_hist which, con
 		fprintf(gnuplot, "%.9g %" PRIu64 "\n", middle, bin[i]);
 		n = bin[i] ? i + 1 : n;
 	}
-	fprintf(gnuplot, "END\nset title '%s'\nset format x '%s'\nset boxwidth %.9g\nset xrange [%.9g:%.9g]\n"
-	    "plot $data using 1:2 with boxes notitle\n", title, which == DC_HIST_SIZE ? "%.0s%c" : "%g", 0.9 * (double)width / unit,
+	fprintf(gnuplot, "END\nset title '%s%s'\nset format x '%%g'\nset boxwidth %.9g\nset xrange [%.9g:%.9g]\n"
+	    "plot $data using 1:2 with boxes notitle\n", title,
+	    h->max >= h->min + BARS * width ? " (last bar: and above)" : "", 0.9 * (double)width / unit,
 	    ((double)h->min - 0.5 * (double)width - (n < 3)) / unit, ((double)h->min + (n + 0.5) * (double)width + (n < 3)) / unit);
 }
 
@@ -447,7 +448,7 @@ dc_stats_plot(const struct dc_stats *s, const char *path)
 	    path);
 	plot_hist(gnuplot, s, DC_HIST_SIDE, "shorter side, pixels");
 	plot_hist(gnuplot, s, DC_HIST_ASPECT, "longer side / shorter side");
-	plot_hist(gnuplot, s, DC_HIST_SIZE, "bytes of an image");
+	plot_hist(gnuplot, s, DC_HIST_SIZE, "kB of an image");
 	plot_hist(gnuplot, s, DC_HIST_WORDS, "words of a caption");
 	plot_hist(gnuplot, s, s->bpe ? DC_HIST_TOKENS : DC_HIST_CHARS, s->bpe ? "tokens of a caption" : "characters of a caption");
 	plot_words(gnuplot, &s->words);
