@@ -57,7 +57,7 @@ $(LIB64): $(LIBSRC64:%.c=$(B)/f64/%.o)
 	$(call quiet,AR,$@)$(AR) rcs $@ $^
 
 $(B)/dc-%: $(B)/tools/dc-%.o $(LIB)
-	$(call quiet,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call quiet,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS)
 
 $(B)/dc-mpi: $(MPISRC:%.c=$(B)/%.o)
 $(B)/dc-mpi: LDLIBS += $(MPILIBS)
