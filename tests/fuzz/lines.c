@@ -28,7 +28,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	char *pattern = strndup((const char *)p, n < 32 ? n : 32);
 
 	prompts(f.path);
-	if (strspn(pattern, "{}.,09a-") == strlen(pattern) && !strstr(pattern, "00"))   /* a million shards take a second */
+	if (strspn(pattern, "{}.,09a-") == strlen(pattern) && !strstr(pattern, "00") && !strstr(pattern, "999"))   /* a million take a second */
 		(void)!dc_shards_expand(&s, &pattern, 1);
 	dc_shards_free(&s);
 	free(pattern);
