@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/opts.h"
 #include "base/progress.h"
@@ -300,6 +301,8 @@ main(int argc, char **argv)
 	r.augment.wordnet = wordnet = open_wordnet(&r.augment.recipe);
 	r.augment.pool = dc_pool_new(o.jobs ? (int)o.jobs : dc_cpus());
 	dc_progress_init(&r.progress, "samples", 0, 0);
+	dc_pipe_widen(STDIN_FILENO);
+	dc_pipe_widen(STDOUT_FILENO);
 	status = dc_filter_run(filter, &r);
 	dc_progress_end(&r.progress, r.batches, o.verbose);
 	if (r.augment.dropped > 1)

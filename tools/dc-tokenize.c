@@ -544,6 +544,7 @@ main(int argc, char **argv)
 	if (prints("clean") || prints("repaired"))
 		return run_print(&t, o.lines);
 	setup(&t);
+	dc_pipe_widen(STDOUT_FILENO);
 	if (prints("decoded"))
 		return run_print(&t, o.lines);
 	status = o.lines ? run_lines(&t, o.lines) : dc_filter_run(filter, &t);
