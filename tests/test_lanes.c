@@ -223,7 +223,8 @@ rows_differ(int transB, int M, int N, int K, dc_real beta)
 static void
 test_rows(void)
 {
-	const int shape[][3] = { { 90, 12, 20 }, { 200, 64, 64 }, { 301, 192, 64 }, { 260, 64, 192 }, { 130, 500, 300 }, { 9, 700, 800 } };
+	const int shape[][3] = { { 90, 12, 20 }, { 200, 64, 64 }, { 301, 192, 64 }, { 260, 64, 192 }, { 130, 500, 300 }, { 9, 700, 800 },
+		{ 64, 177, 77 }, { 269, 59, 460 } };
 	int differ = 0, products = 0;
 
 	for (int threads = 1; threads <= 3; threads++) {

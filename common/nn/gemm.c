@@ -140,16 +140,30 @@ dc_gemm(int transA, int transB, int M, int N, int K, dc_real alpha, const dc_rea
 		(char *)C, sizeof(*C), -1 });
 }
 
-/* OpenBLAS gives a row the same bits wherever it stands among whole tiles, as long as the product is more than this. -1: it
- * does not, for its kernel takes 12 rows at a time, and six of them in another order. */
+static int
+among(const char *name, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(name, names[i]))
+			return 1;
+	return 0;
+}
+
+/* OpenBLAS gives a row the same bits wherever it stands among whole tiles, as long as the product is more than this: so it was
+ * seen with these cores. -1: it does not, as with Haswell's kernel, which takes 12 rows at a time and six of them in another
+ * order, and with Nehalem's; or nobody has looked. */
 static double
 least_product(void)
 {
+	static const char *const avx512[] = { "SkylakeX", "Cooperlake", "SapphireRapids" };
+	static const char *const older[] = { "Sandybridge", "Barcelona", "Core2", "Prescott" };
 	const char *core = dc_blas_core();
 
-	if (sizeof(dc_real) != sizeof(float) || !strcmp(core, "Haswell") || !strcmp(core, "Zen") || !strcmp(core, "Excavator"))
+	if (sizeof(dc_real) != sizeof(float))
 		return -1;
-	return !strcmp(core, "SkylakeX") || !strcmp(core, "Cooperlake") || !strcmp(core, "SapphireRapids") ? 1e6 : 0;
+	if (among(core, avx512, sizeof(avx512) / sizeof(*avx512)))
+		return 1e6;
+	return among(core, older, sizeof(older) / sizeof(*older)) ? 0 : -1;
 }
 
 int

@@ -20,8 +20,8 @@ void dc_gemm(int transA, int transB, int M, int N, int K, dc_real alpha, const d
 
 /* C [M,N] <- A op(B) + beta C, where a row's value does not depend on how many rows there are, nor on its place among them,
  * bit for bit: so a batch has the same features however it is divided. OpenBLAS itself has several kernels, whose sums have
- * several orders: there is one for the last rows, one for small products. Not so with its kernels for AVX2 (Haswell, Zen), where
- * the place of a row counts; nor with dc_real = double: dc_gemm_rows_same() says whether it is. */
+ * several orders: there is one for the last rows, one for small products. Not so with its kernels for AVX2 (Haswell, Zen) and
+ * some others, where the place of a row counts; nor with dc_real = double: dc_gemm_rows_same() says whether it is. */
 int dc_gemm_rows_same(void);
 void dc_gemm_rows(int transB, int M, int N, int K, const dc_real *A, int lda, const dc_real *B, int ldb, dc_real beta, dc_real *C, int ldc);
 
