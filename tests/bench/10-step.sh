@@ -1,14 +1,26 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The training step through the real ring against PyTorch's on the same batches from the same weights, in turns.
+# The training step through the ring against PyTorch's, in turns: from the same weights, and on the same batches, which both
+# read from a file, for PyTorch makes none here. What the ring does with its data path beside it is a row of its own, and so is
+# its memory, with all processes.
 . "${0%/*}/lib.sh"
 BENCH_CASES=${BENCH_CASES:-small family b32 rn50}
 STEPS=${STEPS:-}   # of a round; by default as many as make about half a minute
 
-ring() { # ring ROUND STEPS OPTION...: $tmp/run-ROUND
-	round=$1 steps=$2; shift 2
-	setsid bash "$top/pipelines/train.sh" --quiet --data "$SHARDS" --vocab "$VOCAB" --run "$tmp/run-$round" --steps "$steps" \
-	    --warmup 1 --save-every 0 --nns-after 64 --seed 3 --profile "$tmp/profile-$round" "$@" 2>"$tmp/err" &
+train() { # train PROGRAM ROUND STEPS OPTION...: train.sh of this bench, by `PROGRAM bash`; in a subshell
+	by=$1 round=$2 steps=$3; shift 3
+	exec "$by" bash "$top/pipelines/train.sh" --data "$SHARDS" --vocab "$VOCAB" --run "$tmp/run-$round" --steps "$steps" \
+	    --warmup 1 --save-every 0 --nns-after 64 --seed 3 --profile "$tmp/profile-$round" "$@"
+}
+# The ring on $tmp/batches.dcs: $tmp/run-ROUND, $tmp/profile-ROUND
+from_file() { # from_file ROUND STEPS OPTION...
+	(train env "$@" -n) | sed -e "/^dc-decode.*--batch/,/^ *dc-tokenize/c cat $tmp/batches.dcs |" >"$tmp/ring.sh"
+	bash -o pipefail "$tmp/ring.sh" >"$tmp/said" 2>"$tmp/err" && [ -s "$tmp/profile-$1" ] || { cat "$tmp/err" >&2; fail "the ring failed"; }
+}
+# The same with the data tools in it
+whole_ring() { # whole_ring ROUND STEPS OPTION...
+	round=$1
+	train setsid "$@" --quiet 2>"$tmp/err" &
 	pid=$!
 	[ "$round" != memory ] || watch_memory $pid "$tmp/memory" &
 	wait $pid || { cat "$tmp/err" >&2; fail "the ring failed"; }
@@ -32,7 +44,7 @@ case_row() { # case_row WHAT BATCH STEPS TARGETS OPTION...
 	! has_peer torch || variants='padded trimmed'
 	r=1
 	while [ $r -le "$ROUNDS" ]; do
-		ring $r "$steps" --batch "$batch" "$@"
+		from_file $r "$steps" --batch "$batch" "$@"
 		of "$tmp/profile-$r" 'the whole step' >>"$tmp/ours"
 		"$DC_BIN/bench_gemm" >>"$tmp/peak"
 		for v in $variants; do
@@ -45,7 +57,8 @@ case_row() { # case_row WHAT BATCH STEPS TARGETS OPTION...
 		done
 		r=$((r + 1))
 	done
-	ring memory 3 --batch "$batch" "$@"
+	whole_ring data "$steps" --batch "$batch" "$@"
+	whole_ring memory 3 --batch "$batch" "$@"
 	ours=$(median <"$tmp/ours") peak=$(median <"$tmp/peak")
 	flop=$(of "$tmp/profile-1" 'GFLOP of useful work a step')
 	note "$what: $(calc "$ours" 3) s a step, $(calc "$flop / $ours" 0) GFLOP/s of useful work, sgemm's peak $(calc "$peak" 0)"
@@ -55,6 +68,7 @@ case_row() { # case_row WHAT BATCH STEPS TARGETS OPTION...
 		row step "$what" "$(calc "$batch / $ours")" pairs/s "PyTorch, captions $v" "$(calc "$batch / $theirs")" \
 		    "$(calc "$theirs / $ours")" "$(target_of "$v" "$targets")"
 	done
+	row step "$what: with the data path beside it" "$(calc "$batch / $(of "$tmp/profile-data" 'the whole step')")" pairs/s - - - -
 	row step "$what: share of sgemm's peak" "$(calc "100 * $flop / $ours / $peak" 1)" % - - - "$(echo "$targets" | cut -d ' ' -f 3)"
 	memory=$(cat "$tmp/memory")
 	if [ -n "$variants" ]; then
