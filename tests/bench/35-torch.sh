@@ -42,12 +42,12 @@ torch_case() { # torch_case SIZE TIMES TARS NAME
 
 if [ -f "$DATA/native/native-000.tar" ]; then
 	photos="$DATA/native/native-000.tar $DATA/native/native-001.tar"
-	torch_case 224 4 "$photos" 'photos of 500 x 375, 224 pixels'
+	torch_case 224 12 "$photos" 'photos of 500 x 375, 224 pixels'
 	# as most shards are made: img2dataset's sides and quality
 	# shellcheck disable=SC2086
 	dc-decode --keep-encoded --tail short $photos | dc-shard -o "$tmp/side" --max-side 256 --quality 95 - || exit 1
 	photos=$(echo "$tmp"/side/*.tar)
-	torch_case 224 4 "$photos" 'photos of 256 x 192, 224 pixels'
+	torch_case 224 12 "$photos" 'photos of 256 x 192, 224 pixels'
 fi
 if [ -f "$DATA/flickr8k/train-005.tar" ]; then
 	torch_case 64 4 "$(echo "$DATA"/flickr8k/train-00[0-5].tar)" 'photos of 112 x 112, 64 pixels'
