@@ -13,6 +13,8 @@
 /* What one thread takes at a time, about; its products stay in its cache. PIECES: a tile's words are in so many, or a
  * multiple: threads end together. */
 enum { PIECE_WORDS = 256, PIECE_PATCHES = 512, PIECES = 4 };
+/* Backward a thread gives so many samples the rows of the other side, about so many at a time, which stay in its cache. */
+enum { GROUP = 8, BLOCK_ROWS = 256 };
 
 /* What the backward pass needs of all tiles is kept where it takes no more than this, in bytes for each product of a tile;
  * then none is computed twice. */
@@ -60,6 +62,13 @@ keeps(const struct dc_late_work *w, const struct dc_late *p)
 	const double N = p->N, places = N * p->off[p->N] + N * N * p->G;
 
 	return places * sizeof(int32_t) + 2 * N * N * sizeof(double) <= KEEP * (double)w->rows * w->cols;
+}
+
+/* Samples of so many rows in a block. */
+static int
+block_of(int rows)
+{
+	return rows < BLOCK_ROWS ? BLOCK_ROWS / (rows ? rows : 1) : 1;
 }
 
 /* Samples from `from` on whose words are at most `most` together, or one. */
@@ -129,18 +138,29 @@ pieces(const struct tile *x)
 
 /* --- products, and the largest among them --- */
 
-/* A piece's patches lie in the order of their number in a sample, then of samples: what is compared with one another is then
- * `samples` apart, and as many comparisons lie side by side. */
+/* Sample j's patch g. A piece's patches lie in the order of their number in a sample, then of samples: what is compared with
+ * one another is then as far apart as the piece has samples, and as many comparisons lie side by side. */
+static int
+samples_beside(const struct tile *x, int j)
+{
+	return min_int(x->n_j, x->j1 - x->j0 - j / x->n_j * x->n_j);
+}
+
+static double *
+patch_at(double *u, const struct dc_late *p, const struct tile *x, int j, int g)
+{
+	const int first = j / x->n_j * x->n_j;
+
+	return u + ((size_t)first * p->G + (size_t)g * samples_beside(x, j) + (j - first)) * p->D;
+}
+
 static void
 make_patches(double *u, const struct dc_late *p, const struct tile *x)
 {
 	#pragma omp parallel for if ((size_t)x->n_patches * p->D > DC_PARALLEL)
-	for (int j = 0; j < x->j1 - x->j0; j++) {
-		const int first = j / x->n_j * x->n_j, n = min_int(x->n_j, x->j1 - x->j0 - first);
-
+	for (int j = 0; j < x->j1 - x->j0; j++)
 		for (int g = 0; g < p->G; g++)
-			dc_rows_make(u + ((size_t)first * p->G + (size_t)g * n + (j - first)) * p->D, &p->patch, (x->j0 + j) * p->G + g, 1, p->D);
-	}
+			dc_rows_make(patch_at(u, p, x, j, g), &p->patch, (x->j0 + j) * p->G + g, 1, p->D);
 }
 
 /* For each of n columns the largest of m rows of l, ld apart, the first of equal ones, NaN being the largest of all. */
@@ -231,17 +251,23 @@ largest_piece(const struct dc_late *p, const struct tile *x)
 	return most;
 }
 
+static void
+tile_rows(struct dc_late_work *w, const struct dc_late *p, const struct tile *x)
+{
+	w->word = room(w->word, &w->cap_word, (size_t)x->n_words * p->D, sizeof *w->word);
+	w->patch = room(w->patch, &w->cap_patch, (size_t)x->n_patches * p->D, sizeof *w->patch);
+	dc_rows_make(w->word, &p->word, x->w0, x->n_words, p->D);
+	make_patches(w->patch, p, x);
+}
+
 /* The pieces' sizes do not depend on the threads, so that neither do the products' bits. */
 static void
 tile_logits(struct dc_late_work *w, const struct dc_late *p, const struct tile *x)
 {
 	const size_t size = largest_piece(p, x);
 
-	w->word = room(w->word, &w->cap_word, (size_t)x->n_words * p->D, sizeof *w->word);
-	w->patch = room(w->patch, &w->cap_patch, (size_t)x->n_patches * p->D, sizeof *w->patch);
+	tile_rows(w, p, x);
 	w->l = room(w->l, &w->cap_l, size * dc_threads(), sizeof *w->l);
-	dc_rows_make(w->word, &p->word, x->w0, x->n_words, p->D);
-	make_patches(w->patch, p, x);
 	#pragma omp parallel for schedule(dynamic, 1) if ((double)x->n_words * x->n_patches * p->D > DC_PARALLEL_PRODUCT)
 	for (int n = 0; n < pieces(x); n++)
 		piece_logits(w, p, x, n, w->l + size * dc_thread());
@@ -292,25 +318,46 @@ gradient(const struct dc_late *p, struct dc_late_row *row, double *l, int n, int
 	}
 }
 
-/* y += a x */
-static inline void
-add_scaled(double *restrict y, double a, const dc_real *restrict x, int D)
+/* g times a row x of the other side: one of the many that a row is given. */
+struct given { const double *x; double g; };
+
+enum { LANES = 8, STRIP = 64 };
+typedef double lanes __attribute__((vector_size(LANES * sizeof(double))));
+
+/* y += sum_t g_t x_t, one strip of y after the other: it stays in registers */
+DC_WIDE static void
+add_given(double *restrict y, const struct given *s, int n, int D)
 {
-#pragma omp simd
-	for (int d = 0; d < D; d++)
-		y[d] += a * x[d];
+	int d = 0;
+
+	for (; d + STRIP <= D; d += STRIP) {
+		lanes sum[STRIP / LANES];
+
+		memcpy(sum, y + d, sizeof sum);
+		for (int t = 0; t < n; t++)
+			for (int l = 0; l < STRIP / LANES; l++) {
+				lanes x;
+				memcpy(&x, s[t].x + d + l * LANES, sizeof x);
+				sum[l] += s[t].g * x;
+			}
+		memcpy(y + d, sum, sizeof sum);
+	}
+	for (int t = 0; t < n; t++)
+		for (int e = d; e < D; e++)
+			y[e] += s[t].g * s[t].x[e];
 }
 
-/* Of the products of samples i and j those of a word or a patch with its best have a gradient: for each the word, the patch
- * and the gradient. Returns how many there are. */
+/* Of the products of samples i and j those of a word or a patch with its best have a gradient: for each the word and the
+ * patch, from the samples' first, and the gradient. Returns how many there are. */
 struct best { int32_t word, patch; double g; };
 
 static int
 pairs(struct best *b, const struct dc_late *p, const struct tile *x, int i, int j)
 {
-	const int n_j = x->j1 - x->j0, first = j / x->n_j * x->n_j, apart = min_int(x->n_j, n_j - first);
+	const int n_j = x->j1 - x->j0, first = j / x->n_j * x->n_j, apart = samples_beside(x, j);
 	const int words = p->off[x->i0 + i + 1] - p->off[x->i0 + i], w0 = p->off[x->i0 + i] - x->w0;
-	const int32_t *word = x->best_word + (size_t)i * x->n_patches + first * p->G + (j - first), *patch = x->best_patch + (size_t)w0 * n_j + j;
+	const int32_t *word = x->best_word + (size_t)i * x->n_patches + first * p->G + (j - first);
+	const int32_t *patch = x->best_patch + (size_t)w0 * n_j + j;
 	const double gx = x->x[(size_t)j * (x->i1 - x->i0) + i] / p->G, gy = words ? x->y[(size_t)i * n_j + j] / words : 0;
 	int n = 0;
 
@@ -332,35 +379,84 @@ place_in(const struct dc_rows *rows, int64_t n)
 	return rows->at ? rows->at[n] : n;
 }
 
-/* dL/dw_k += g_kr p_r for the words of sample i and the patches of sample j: r_r x_r = p_r */
-DC_WIDE static void
-add_to_words(const struct dc_late *p, const struct best *b, int n, int64_t w0, int64_t p0)
-{
-	for (int t = 0; t < n; t++) {
-		const int64_t k = place_in(&p->word, w0 + b[t].word), r = place_in(&p->patch, p0 + b[t].patch);
-		add_scaled(p->d_word + k * p->D, b[t].g * p->patch.r[r], p->patch.x + r * p->D, p->D);
-	}
-}
+/* What a thread has of one sample: pairs; gifts with the numbers of the rows they are for; the same in the order of these
+ * rows, and where each one's begin. */
+struct heap { struct best *best; struct given *given, *sorted; int32_t *to, *from; int n; };
 
-/* dL/dp_r += g_kr w_k */
-DC_WIDE static void
-add_to_patches(const struct dc_late *p, const struct best *b, int n, int64_t w0, int64_t p0)
-{
-	for (int t = 0; t < n; t++) {
-		const int64_t k = place_in(&p->word, w0 + b[t].word), r = place_in(&p->patch, p0 + b[t].patch);
-		add_scaled(p->d_patch + r * p->D, b[t].g * p->word.r[k], p->word.x + k * p->D, p->D);
-	}
-}
-
-/* What one sample's words are given by all patches of the tile, or its patches by all words. */
 static void
-gradient_of(const struct dc_late *p, const struct tile *x, struct best *b, int i, int of_words)
+give(struct heap *h, int to, const double *x, double g)
 {
-	for (int t = 0; t < (of_words ? x->j1 - x->j0 : x->i1 - x->i0); t++) {
-		const int a = of_words ? i : t, c = of_words ? t : i, n = pairs(b, p, x, a, c);
+	h->to[h->n] = to;
+	h->given[h->n++] = (struct given){ x, g };
+}
 
-		(of_words ? add_to_words : add_to_patches)(p, b, n, p->off[x->i0 + a], (int64_t)(x->j0 + c) * p->G);
+/* To the rows first .. first + n of d what there is for each. */
+static void
+hand_out(struct heap *h, const struct dc_rows *rows, double *d, int first, int n, int D)
+{
+	int32_t *from = h->from;
+
+	memset(from, 0, ((size_t)n + 1) * sizeof *from);
+	for (int t = 0; t < h->n; t++)
+		from[h->to[t] + 1]++;
+	for (int k = 0; k < n; k++)
+		from[k + 1] += from[k];
+	for (int t = 0; t < h->n; t++)
+		h->sorted[from[h->to[t]]++] = h->given[t];
+	for (int k = 0, at = 0; k < n; at = from[k++])   /* where k's began, k - 1's end now */
+		add_given(d + place_in(rows, first + k) * D, h->sorted + at, from[k] - at, D);
+	h->n = 0;
+}
+
+/* dL/dw_k += g_kr p_r for the words of sample i and the patches of the samples [j0, j1) */
+static void
+add_to_words(struct heap *h, const struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int i, int j0, int j1)
+{
+	const int first = p->off[x->i0 + i];
+
+	for (int j = j0; j < j1; j++) {
+		const double *patch = patch_at(w->patch, p, x, j, 0);
+		const size_t apart = (size_t)samples_beside(x, j) * p->D;
+
+		for (int n = pairs(h->best, p, x, i, j), t = 0; t < n; t++)
+			give(h, h->best[t].word, patch + apart * h->best[t].patch, h->best[t].g);
 	}
+	hand_out(h, &p->word, p->d_word, first, p->off[x->i0 + i + 1] - first, p->D);
+}
+
+/* dL/dp_r += g_kr w_k for the patches of sample j and the words of the samples [i0, i1) */
+static void
+add_to_patches(struct heap *h, const struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int j, int i0, int i1)
+{
+	for (int i = i0; i < i1; i++) {
+		const double *word = w->word + (size_t)(p->off[x->i0 + i] - x->w0) * p->D;
+
+		for (int n = pairs(h->best, p, x, i, j), t = 0; t < n; t++)
+			give(h, h->best[t].patch, word + (size_t)h->best[t].word * p->D, h->best[t].g);
+	}
+	hand_out(h, &p->patch, p->d_patch, (x->j0 + j) * p->G, p->G, p->D);
+}
+
+/* What the words of the samples [i0, end) are given by all patches of the tile. */
+static void
+gradient_of_words(struct heap *h, const struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int i0, int end)
+{
+	const int n_j = x->j1 - x->j0, block = block_of(p->G);
+
+	for (int j0 = 0; j0 < n_j; j0 += block)
+		for (int i = i0; i < end; i++)
+			add_to_words(h, w, p, x, i, j0, min_int(j0 + block, n_j));
+}
+
+/* What the patches of the samples [j0, end) are given by all words of the tile. */
+static void
+gradient_of_patches(struct heap *h, const struct dc_late_work *w, const struct dc_late *p, const struct tile *x, int j0, int end)
+{
+	const int n_i = x->i1 - x->i0, block = block_of(x->n_words / n_i);
+
+	for (int i0 = 0; i0 < n_i; i0 += block)
+		for (int j = j0; j < end; j++)
+			add_to_patches(h, w, p, x, j, i0, min_int(i0 + block, n_i));
 }
 
 static int
@@ -373,21 +469,53 @@ most_words(const struct dc_late *p, const struct tile *x)
 	return most;
 }
 
+/* For each thread: of a sample with one other as many pairs as both have rows; gifts of as many others as are in a block. */
+static struct heap *
+heaps_new(size_t rows, size_t others)
+{
+	struct heap *h = dc_xcalloc((size_t)dc_threads(), sizeof *h);
+
+	for (int t = 0; t < dc_threads(); t++) {
+		h[t].best = dc_xmalloc(rows * sizeof *h->best);
+		h[t].given = dc_xmalloc(2 * rows * others * sizeof *h->given);
+		h[t].sorted = h[t].given + rows * others;
+		h[t].to = dc_xmalloc((rows * others + rows + 1) * sizeof *h->to);
+		h[t].from = h[t].to + rows * others;
+	}
+	return h;
+}
+
+static void
+heaps_free(struct heap *h)
+{
+	for (int t = 0; t < dc_threads(); t++) {
+		free(h[t].best);
+		free(h[t].given);
+		free(h[t].to);
+	}
+	free(h);
+}
+
 /* Of the products of a word with a sample's patches one alone has a gradient, and of a patch with a sample's words: sums of
  * rows are a tenth of the work of products. */
 static void
 backward_tile(struct dc_late_work *w, const struct dc_late *p, const struct tile *x, double v)
 {
-	const int n_i = x->i1 - x->i0, n_j = x->j1 - x->j0;
-	const size_t most = (size_t)most_words(p, x) + p->G;
-	struct best *best = dc_xaligned(most * dc_threads(), sizeof *best);
+	const int n_i = x->i1 - x->i0, n_j = x->j1 - x->j0, groups = up(n_i, GROUP);
+	struct heap *heap = heaps_new((size_t)most_words(p, x) + p->G, (size_t)min_int(BLOCK_ROWS, n_i > n_j ? n_i : n_j));
 
 	gradient(p, w->row, x->x, n_j, n_i, x->j0, x->i0, v);
 	gradient(p, w->row + p->N, x->y, n_i, n_j, x->i0, x->j0, v);
 	#pragma omp parallel for schedule(dynamic, 1) if ((double)x->n_words * x->n_patches > DC_PARALLEL)
-	for (int n = 0; n < n_i + n_j; n++)
-		gradient_of(p, x, best + most * dc_thread(), n < n_i ? n : n - n_i, n < n_i);
-	free(best);
+	for (int n = 0; n < groups + up(n_j, GROUP); n++) {
+		const int first = (n < groups ? n : n - groups) * GROUP;
+
+		if (n < groups)
+			gradient_of_words(heap + dc_thread(), w, p, x, first, min_int(first + GROUP, n_i));
+		else
+			gradient_of_patches(heap + dc_thread(), w, p, x, first, min_int(first + GROUP, n_j));
+	}
+	heaps_free(heap);
 }
 
 /* --- all of it --- */
@@ -419,7 +547,7 @@ over_tiles(struct dc_late_work *w, const struct dc_late *p, int backward, int re
 			if (!backward)
 				forward_tile(w, p, &x);
 			else if (recompute)
-				tile_logits(w, p, &x);
+				(w->kept ? tile_rows : tile_logits)(w, p, &x);
 			if (backward)
 				backward_tile(w, p, &x, v);
 			logit += w->kept ? 2 * (size_t)(x.i1 - x.i0) * (x.j1 - x.j0) : 0;
@@ -446,7 +574,7 @@ dc_late_loss(struct dc_late_work *w, const struct dc_late *p, double weight, str
 	}
 	if (weight == 0)
 		return;
-	over_tiles(w, p, 1, tiles > 1 && !w->kept, weight / (2.0 * p->N));
+	over_tiles(w, p, 1, tiles > 1, weight / (2.0 * p->N));
 	for (int n = 0; n < 2 * p->N; n++)
 		r->d_scale += w->row[n].ds;
 }
