@@ -5,13 +5,51 @@
 
 #include "nn/gemm.h"
 
+enum { SUMS = 8 };
+
+/* Sums side by side, which a compiler may take for lanes of a vector: as many on any processor. */
+static double
+total(double sum[SUMS])
+{
+	for (int n = SUMS / 2; n > 0; n /= 2)
+		for (int l = 0; l < n; l++)
+			sum[l] += sum[l + n];
+	return sum[0];
+}
+
+static double
+squares(const dc_real *x, int D)
+{
+	double sum[SUMS] = { 0 };
+	int d = 0;
+
+	for (; d + SUMS <= D; d += SUMS)
+		for (int l = 0; l < SUMS; l++)
+			sum[l] += (double)x[d + l] * x[d + l];
+	for (; d < D; d++)
+		sum[0] += (double)x[d] * x[d];
+	return total(sum);
+}
+
+static double
+product(const dc_real *x, const double *y, int D)
+{
+	double sum[SUMS] = { 0 };
+	int d = 0;
+
+	for (; d + SUMS <= D; d += SUMS)
+		for (int l = 0; l < SUMS; l++)
+			sum[l] += x[d + l] * y[d + l];
+	for (; d < D; d++)
+		sum[0] += x[d] * y[d];
+	return total(sum);
+}
+
 static double
 inverse_norm(const dc_real *x, int D)
 {
-	double sum = 0;
+	const double sum = squares(x, D);
 
-	for (int d = 0; d < D; d++)
-		sum += (double)x[d] * x[d];
 	return sum == 0 ? 0 : 1 / sqrt(sum);   /* NaN stays */
 }
 
@@ -51,10 +89,7 @@ dc_unit_backward(dc_real *dx, const double *du, const dc_real *x, const double *
 	#pragma omp parallel for if ((size_t)N * D > DC_PARALLEL)
 	for (int n = 0; n < N; n++) {
 		const size_t at = (size_t)n * D;
-		double dot = 0;
-		for (int d = 0; d < D; d++)
-			dot += x[at + d] * du[at + d];
-		dot *= r[n] * r[n];
+		const double dot = r[n] * r[n] * product(x + at, du + at, D);
 		for (int d = 0; d < D; d++)
 			dx[at + d] = (dc_real)(r[n] * (du[at + d] - x[at + d] * dot));
 	}
