@@ -91,7 +91,7 @@ case " $BENCH_CASES " in *" b32 "*)
 	case_row 'CLIP ViT-B/32, 224 px, batch 32' 32 5 '1.8 1.8 - 1.67' --arch vit-b-32 --method clip
 esac
 case " $BENCH_CASES " in *" family "*)
-	for method in slip filip defilip siglip; do
+	for method in ${METHODS:-slip filip defilip siglip}; do
 		case_row "$method small, 64 px, batch 64" 64 30 '2.0 2.0 - -' --arch vit-s64-p16 --method $method
 	done ;;
 esac
