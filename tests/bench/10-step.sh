@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The training step through the ring against PyTorch's, in turns: from the same weights, and on the same batches, which both
-# read from a file, for PyTorch makes none here. What the ring does with its data path beside it is a row of its own, and so is
-# its memory, with all processes.
+# read from a file, for PyTorch makes none here. A figure is the median of all steps but each run's first. What the ring does
+# with its data path beside it is a row of its own, and so is its memory, with all processes.
 . "${0%/*}/lib.sh"
 BENCH_CASES=${BENCH_CASES:-small family b32 rn50}
 STEPS=${STEPS:-}   # of a round; by default as many as make about half a minute
@@ -28,6 +28,9 @@ whole_ring() { # whole_ring ROUND STEPS OPTION...
 }
 of() { awk -F'\t' -v k="$2" '$1 == k { print $2 }' "$1"; } # of PROFILE NAME
 losses() { awk -F'\t' -v n="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "total") c = i; next } NR <= n + 1 { print $c }' "$1/log.tsv"; }
+seconds() { # seconds RUN BATCH: of each step but the first
+	awk -F'\t' -v n="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "pairs_per_s") c = i; next } NR > 2 { print n / $c }' "$1/log.tsv"
+}
 same() { # same A B: the totals of the first steps, to 1e-3
 	paste "$1" "$2" | awk '{ d = $1 - $2; if (d < 0) d = -d; if (!(d <= 1e-3 * ($1 < 0 ? -$1 : $1) + 1e-4)) bad = 1 } END { exit bad || !NR }'
 }
@@ -45,7 +48,7 @@ case_row() { # case_row WHAT BATCH STEPS TARGETS OPTION...
 	r=1
 	while [ $r -le "$ROUNDS" ]; do
 		from_file $r "$steps" --batch "$batch" "$@"
-		of "$tmp/profile-$r" 'the whole step' >>"$tmp/ours"
+		seconds "$tmp/run-$r" "$batch" >>"$tmp/ours"
 		"$DC_BIN/bench_gemm" >>"$tmp/peak"
 		for v in $variants; do
 			"$PYTHON" "$top/tests/bench/peer_step.py" "$tmp/run-1" "$tmp/batches.dcs" "$steps" --captions "$v" --warmup 1 \
@@ -68,7 +71,7 @@ case_row() { # case_row WHAT BATCH STEPS TARGETS OPTION...
 		row step "$what" "$(calc "$batch / $ours")" pairs/s "PyTorch, captions $v" "$(calc "$batch / $theirs")" \
 		    "$(calc "$theirs / $ours")" "$(target_of "$v" "$targets")"
 	done
-	row step "$what: with the data path beside it" "$(calc "$batch / $(of "$tmp/profile-data" 'the whole step')")" pairs/s - - - -
+	row step "$what: with the data path beside it" "$(calc "$batch / $(seconds "$tmp/run-data" "$batch" | median)")" pairs/s - - - -
 	row step "$what: share of sgemm's peak" "$(calc "100 * $flop / $ours / $peak" 1)" % - - - "$(echo "$targets" | cut -d ' ' -f 3)"
 	memory=$(cat "$tmp/memory")
 	if [ -n "$variants" ]; then
