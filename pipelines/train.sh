@@ -231,7 +231,10 @@ if [ -f "$run/run.json" ]; then
 		old=$text
 		[ "$name" != ranks ] || were=${begun:+$old}
 		[ -n "${opt[$name]+is}" ] || continue
-		case $name in run | override | accept-numerics | threads | data-threads | profile | stall* | replay) continue ;; esac
+		case $name in
+		threads) [ -n "${given[threads]-}" ] || opt[threads]=$old; continue ;; # on how many the bits depend; a change is dc-step's matter
+		run | override | accept-numerics | data-threads | profile | stall* | replay) continue ;;
+		esac
 		case $name${given[steps]+ steps}${given[epochs]+ epochs} in 'steps epochs' | 'epochs steps') # one length replaces the other
 			[ -z "$begun" ] || [ -z "$old" ] || changes+="  --$name: was '$old', now ''"$'\n'
 			continue ;;
@@ -489,6 +492,7 @@ if [ -n "${opt[replay]}" ]; then
 fi
 if [ -n "$dry" ]; then # a script that does the same: to be read, changed and run
 	compose "$(dc-step --run "$run" --print position 2>/dev/null || echo 0)"
+	echo 'set -e'
 	echo "export OMP_NUM_THREADS=$OMP_NUM_THREADS"
 	if [ -z "$begun" ]; then
 		say mkdir -p "$run"; echo
@@ -496,10 +500,10 @@ if [ -n "$dry" ]; then # a script that does the same: to be read, changed and ru
 		say "${init[@]}" --vocab "$vocab" --out "$run"; echo
 	fi
 	say mkfifo "$tag"; echo
+	echo "trap $(say "$(say rm -f "$tag")") EXIT"
 	printf '%s|\n' "$(say "${decode[@]}")" "  $(say "${augment[@]}")" "  $(say "${tokenize[@]}")" "  $(say "${encode[@]}")" \
 		${mpi[@]+"  $(say "${mpi[@]}")"} "  $(say "${loss[@]}")"
 	printf '%s\n' "  $(say "${step[@]}")"
-	say rm "$tag"; echo
 	[ -z "${opt[val]}" ] || { say "${val[@]:3}"; echo; }
 	echo
 	echo "# $count samples an epoch, $total batches of ${opt[batch]} in all"

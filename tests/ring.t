@@ -66,6 +66,9 @@ sed -n '1,/^  dc-step/p' out | sed 's/^  dc-encode/  dc-peek --quiet --sheet she
 check 'makes nothing' diff -r first 'a peek'
 check 'the ring it prints, with dc-peek put in before dc-encode and dc-step' timeout -s KILL 300 sh edited.sh
 same whole 'a peek' step-00000020 'gives the same bytes'
+run 1 'once more' timeout -s KILL 300 sh edited.sh
+said 'a batch that ends at position 1, and the run is at 20' 'its batches were in the run already'
+check 'which is as it was' test "$(readlink 'a peek/latest')" = step-00000020 -a ! -e 'a peek/loop'
 begin threads
 ring 0 '-n with two threads' threads --steps 20 --save-every 0 --threads 2 -n
 sed -n '1,/^  dc-step/p' out | sed 's/--threads 2/--threads 1/' >threads.sh
@@ -120,6 +123,9 @@ said "^  --steps: was '20', now '30'" 'is shown as it was and is'
 ring 1 'another number of threads'     killed --threads 1 --steps 30 --override
 said 'failed: dc-step \(status 1\)'   'is refused by dc-step'
 said 'accept-numerics'                'which says how to go on'
+begin one
+run 0 'one thread'                    timeout -s KILL 300 "$train" --run one --data "$shards" --arch arch.json --vocab vocab.gz --batch 8 --queue 40 --nns-after 16 --warmup 1 --steps 2 --threads 1
+run 0 'which holds'                   timeout -s KILL 300 "$train" --run one --steps 4 --override
 ring 0 '--override goes on'           killed --steps 22 --save-every 5 --override
 check 'to its end' test "$(dc-step --run killed --print step)" = 22
 cp killed/run.json before

@@ -122,7 +122,13 @@ take_values(struct dc_step *r)
 int
 dc_step_take_position(struct dc_step *r)
 {
-	return dc_frame_get(&r->f, "position") ? dc_frame_int(&r->f, "position", &r->p.position) : 0;
+	if (!dc_frame_get(&r->f, "position"))
+		return 0;
+	DC_TRY(dc_frame_int(&r->f, "position", &r->p.position));
+	if (r->p.position != r->s.position + 1)
+		return dc_frame_err(&r->f, "a batch that ends at position %lld, and the run is at %lld (dc-decode --skip %lld goes on there)",
+		    (long long)r->p.position, (long long)r->s.position, (long long)r->s.position);
+	return 0;
 }
 
 int

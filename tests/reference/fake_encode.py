@@ -34,7 +34,7 @@ ap.add_argument("--die", type=int, default=-1, help="go away after this batch's 
 ap.add_argument("--stop", type=int, default=-1, help="send a stop frame in the middle of this batch")
 ap.add_argument("--sleep", type=float, default=0, help="seconds in every batch, between dfeatures and gradients")
 ap.add_argument("--asleep", default="", help="a file to write when the first of these sleeps begins")
-ap.add_argument("--bad", default="", help="one mistake: step, name, shape, frozen, twice, early, position, none, file, queue")
+ap.add_argument("--bad", default="", help="one mistake: step, name, shape, frozen, twice, early, position, elsewhere, none, file, queue")
 ap.add_argument("--partial", type=int, default=-1, help="in this batch no gradient comes for the heads")
 ap.add_argument("--lr", type=float, default=1e-2)
 ap.add_argument("--clip", type=float, default=0)
@@ -211,6 +211,8 @@ def batch(model, b, names):
         d["loss"]["mlm"] = math.nan
     if o.bad == "position":
         del d["position"]
+    if o.bad == "elsewhere":
+        d["position"] += 7
     if model.queue is not None:
         d["nn_enqueue"] = rows
     if skip:
