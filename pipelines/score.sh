@@ -31,14 +31,14 @@ usage() {
 die() { echo "$me: $*" >&2; exit 1; }
 die_usage() { echo "$me: $*" >&2; echo "Try '$me --help'." >&2; exit 2; }
 
-source=() recall=() zeroshot=() tokens=() what='' templates='' given='' same='' features='' similarity=''
+only=() source=() recall=() zeroshot=() tokens=() what='' templates='' given='' same='' features='' similarity=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	-h | --help) usage; exit 0 ;;
 	--version) exec dc-recall --version ;;
 	-t | --tsv) recall+=(--tsv) zeroshot+=(--tsv); shift; continue ;;
-	--per-class) zeroshot+=(--per-class); shift; continue ;;
-	--same-names) same=1; shift; continue ;;
+	--per-class) zeroshot+=(--per-class) only+=("zeroshot $1"); shift; continue ;;
+	--same-names) same=1 only+=("zeroshot $1"); shift; continue ;;
 	--*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
 	-*) ;;
 	*) # options may stand before the command and behind it
@@ -51,6 +51,10 @@ while [ $# -gt 0 ]; do
 	--caption | --captions | --folds | --similarity | --templates | --prompts | --confusion | --features)
 		[ $# -gt 1 ] || die_usage "$1 needs a value" ;;
 	*) die_usage "unknown option $1" ;;
+	esac
+	case $1 in
+	--caption | --captions | --folds) only+=("recall $1") ;;
+	--templates | --prompts | --confusion) only+=("zeroshot $1") ;;
 	esac
 	case $1 in
 	--caption) source=(--caption "$2") ;;
@@ -69,6 +73,12 @@ recall) [ $# -ge 2 ] || die_usage "recall needs MODEL and SHARDS" ;;
 zeroshot) [ $# -ge 3 ] || die_usage "zeroshot needs MODEL, NAMES and SHARDS" ;;
 *) die_usage "$what: must be recall or zeroshot" ;;
 esac
+for x in ${only[@]+"${only[@]}"}; do
+	[ "${x% *}" = "$what" ] || die_usage "${x#* } is for ${x% *}"
+done
+for x in "${@:2}"; do
+	case $x in -?*) die_usage "$x: options stand before MODEL" ;; esac
+done
 case $similarity in
 '' | features | tokens) ;;
 *) die_usage "--similarity $similarity: must be features or tokens" ;;

@@ -59,6 +59,9 @@ done
 [ ${#operands[@]} -eq $((update ? 2 : 3)) ] || { usage >&2; exit 2; }
 model=${operands[0]} folder=${operands[1]} query=${operands[2]-}
 [ -e "$model" ] || die "$model: no such model"
+case $(dc-step --run "$model" --print config 2>/dev/null) in
+*'"method":"filip"'*) die "$model is a run of the method filip, which trains no features to compare; score.sh compares its tokens" ;;
+esac
 [ -d "$folder" ] || die "$folder: no such folder"
 [[ $folder != -* ]] || folder=./$folder
 [[ $top =~ ^[0-9]+$ ]] && [ "$top" -gt 0 ] || die_usage "--top $top: must be a whole number of at least 1"

@@ -116,6 +116,10 @@ done <<'END'
 1 3 3 3 3 3
 0 0 0 0 0 0
 END
+run 2 'options behind the model' score.sh recall model test-000.tar --folds 2
+said '^score.sh: --folds: options stand before MODEL' 'is said'
+run 2 'options of the other command' score.sh recall --templates here model test-000.tar
+said '^score.sh: --templates is for zeroshot' 'is said'
 run 1 'no model' score.sh recall none test-000.tar
 said '^score.sh: none: no such model' 'is said'
 [ -z "$(ls scratch)" ]; ok $? 'nothing is left in TMPDIR'

@@ -73,8 +73,10 @@ said '^dc-pick: the tokens of --tokens are left out$' 'says it too'
 run 0 'a report of FILIP' "$top/pipelines/report.sh" --test "$test" -o - filip
 said 'FILIP compares token by token' 'shows no neighbours by features that nothing trained'
 mkdir photos && tar -xf "$test" -C photos && rm photos/*.txt
-run 0 'classify.sh by such features' "$top/pipelines/classify.sh" --tsv filip photos 'a red circle' 'a blue star'
-said 'filip: nothing trained its features of whole images and captions' 'says so'
+run 1 'photos and captions by a run of FILIP' "$top/pipelines/classify.sh" filip photos 'a red circle'
+said '^classify.sh: filip is a run of the method filip, which trains no features' 'are not compared'
+run 1 'nor found' "$top/pipelines/search.sh" filip photos 'a red circle'
+said '^search.sh: filip is a run of the method filip' 'which is said'
 encode defilip | dc-recall --tsv >features.tsv 2>err
 score recall defilip "$test" >out 2>err; cmp out features.tsv >>err 2>&1; ok $? 'one of DeFILIP by features'
 encode defilip --tokens | dc-recall --tsv --similarity tokens >tokens.tsv 2>err
