@@ -8,9 +8,10 @@
         images = normalize(batch["image.0"].to(device))   # u8 [N,S,S,3] -> float [N,3,S,S], as ToTensor and Normalize do it
         tokens = batch["token.0"]                         # i32 [N,T]; id, slot, key, label ... as man dc-stream has them
 
-The tools, found on PATH, are processes with threads (-j), and a thread here reads a batch ahead: workers are not needed, and cost a copy of every
-tensor. With start=k the first item is the k-th, for the same number of workers. N is below `batch` by images that could not be
-decoded. Processes of a distributed run give rank and world, and each gets `batch`. Where a tool fails, a RuntimeError names it."""
+The tools, found on PATH, are processes with threads (-j), and a thread here reads a batch ahead: workers are not needed, and cost
+a copy of every tensor. With start=k the first item is the k-th, for the same number of workers. N is below `batch` by images that
+could not be decoded. Processes of a distributed run give rank and world, and each gets `batch`. Where a tool fails, a RuntimeError
+names it."""
 import struct
 import subprocess
 from concurrent.futures import ThreadPoolExecutor

@@ -3,8 +3,8 @@
 # Images and captions a second of one core, end to end in a training process: images / processor seconds (user and system) of the
 # process and all its children, from shards to batches of float images and token ids on their way to a model. The peer is
 # webdataset + Pillow + torchvision + open_clip's transform and tokenizer; both make the same tensors (of random views: such
-# tensors), which is checked first. Neither has a worker of the DataLoader: dc's tools are processes and need none, and it would cost
-# the peer more seconds, not fewer. Imports do not count, and the shards are read over and over, so that starting is no part of the
+# tensors), which is checked first. Neither has a worker of the DataLoader: dc's tools are processes and need none, and one costs the
+# peer more seconds as a rule. Imports do not count, and the shards are read over and over, so that starting is no part of the
 # rate. Where a view needs the whole image, both do nearly nothing but decode it, with the same library.
 . "${0%/*}/lib.sh"
 has_peer torch && has_peer webdataset && has_peer PIL || { note 'training process: skipped, no PyTorch, Pillow and webdataset (PEERS=1, DC_TORCH_PYTHON)'; exit 0; }
