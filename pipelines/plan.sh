@@ -175,7 +175,7 @@ measure_loss() {
 	s=$(seconds_of_loss filip $n "$patches") || exit
 	# by what the features take; identifiers and keys are a hundredth of that
 	words=$((($(wc -c <"$tmp/features") / 4 - n * (patches * $(number filip_width) + 2 * $(number embed_dim))) / $(number filip_width)))
-	awk "BEGIN { printf \"filip_rate\t%.6g\n\", 16 * $n * $patches * $words * $(number filip_width) / ($s > 0 ? $s : 0.001) }" >>"$tmp/rates"
+	awk "BEGIN { printf \"filip_rate\t%.6g\n\", 2 * $n * $patches * $words * $(number filip_width) / ($s > 0 ? $s : 0.001) }" >>"$tmp/rates"
 }
 if [ -n "${opt[rates]}" ] && [ -f "${opt[rates]}" ]; then
 	cp "${opt[rates]}" "$tmp/rates" || exit

@@ -73,6 +73,9 @@ cat >tiny.json <<'END'
 END
 run 1 'a measurement that fails' env DC_BIN="$tmp/broken" plan.sh --arch ./tiny.json --method clip --batch 64 --rates half
 [ "$(tail -n 2 err | tr '\n' ';')" = 'dc-loss: no more;plan.sh: the measurement failed;' ] && [ ! -e half ]; ok $? 'says so at the end, and leaves no rates'
+rm broken/dc-loss && printf '#!/bin/sh\ncase $* in *--method*) cat >/dev/null; echo "dc-loss: 2 batches in 1.000 s real" >&2 ;; *) exec "%s/dc-loss" "$@" ;; esac\n' "$DC_BIN" >broken/dc-loss && chmod +x broken/dc-loss
+run 0 'a loss that takes a second for 128 pairs' env DC_BIN="$tmp/broken" plan.sh --arch ./tiny.json --method filip --batch 128 --tokens 10 --rates second -t
+near "$(value loss)" 1 .1; ok $? 'is planned to take as long'
 check 'all above nothing' awk -F '\t' '!($2 > 0) { bad = 1 } END { exit bad }' measured
 if dc-step --version | grep -q sanitize; then
 	skip 'a sanitizer takes memory of its own' 'the memory of dc-encode'
