@@ -220,7 +220,7 @@ fi
 read_back() { # read_back TEXT: $text, without the backslashes of run.json
 	text=${1//'\\'/$'\x01'} text=${text//'\t'/$'\t'} text=${text//'\"'/'"'} text=${text//$'\x01'/'\'}
 }
-changes='' stale='' begun='' were=$ranks # who trained it so far
+changes='' stale='' begun='' were=$ranks by=${opt[threads]} # who trained it so far, with how many threads
 [ ! -L "$run/latest" ] && [ ! -d "$run/step-00000000" ] || begun=1
 if [ -f "$run/run.json" ]; then
 	[ -z "$begun" ] || were=1 # where it does not say
@@ -232,7 +232,10 @@ if [ -f "$run/run.json" ]; then
 		[ "$name" != ranks ] || were=${begun:+$old}
 		[ -n "${opt[$name]+is}" ] || continue
 		case $name in
-		threads) [ -n "${given[threads]-}" ] || opt[threads]=$old; continue ;; # on how many the bits depend; a change is dc-step's matter
+		threads) # on how many the bits depend; a change is dc-step's matter, and holds once there is a checkpoint of it
+			by=$old
+			[ -n "${given[threads]-}" ] || opt[threads]=$old
+			continue ;;
 		run | override | accept-numerics | data-threads | profile | stall* | replay) continue ;;
 		esac
 		case $name${given[steps]+ steps}${given[epochs]+ epochs} in 'steps epochs' | 'epochs steps') # one length replaces the other
@@ -518,7 +521,9 @@ write_json() {
 	local name text sep='{'
 	for name in "${names[@]}" $flags; do
 		case $name in run | override | accept-numerics | profile | stall* | replay) continue ;; esac
-		text=${opt[$name]//'\'/'\\'} text=${text//'"'/'\"'} text=${text//$'\t'/'\t'}
+		text=${opt[$name]}
+		[ "$name" != threads ] || text=$by
+		text=${text//'\'/'\\'} text=${text//'"'/'\"'} text=${text//$'\t'/'\t'}
 		printf '%s\n"%s": "%s"' "$sep" "$name" "$text"
 		sep=,
 	done
@@ -529,7 +534,8 @@ put_json() { # put_json RANKS: that made the newest checkpoint, or will make the
 }
 lock
 if [ "$rank" = 0 ]; then # ---
-[ -n "$begun" ] && [ "$(readlink "$run/latest")" != step-00000000 ] || were=$ranks
+[ -n "$begun" ] && [ "$(readlink "$run/latest")" != step-00000000 ] || were=$ranks by=${opt[threads]}
+[ -z "${opt[accept-numerics]}" ] || by=${opt[threads]}
 put_json "$were"
 # killed while it was made: the first checkpoint is there, and whole, but not yet the link to it
 [ -L "$run/latest" ] || [ ! -d "$run/step-00000000" ] || ln -s step-00000000 "$run/latest" || exit 1
@@ -669,7 +675,10 @@ while wait $!; [ ! -s "$tmp/status" ] && kill -0 $! 2>/dev/null; do :; done
 read -r -a status <"$tmp/status"
 ring_tools=("$reader" dc-augment dc-tokenize dc-encode ${mpi[@]+dc-mpi} dc-loss dc-step)
 tidy
-[ "$rank$were" = "0$ranks" ] || [ "$rank" -gt 0 ] || [ "$(readlink "$run/latest")" = "$newest" ] || put_json "$ranks"
+if [ "$rank" = 0 ] && [ "$were $by" != "$ranks ${opt[threads]}" ] && [ "$(readlink "$run/latest")" != "$newest" ]; then
+	by=${opt[threads]}
+	put_json "$ranks"
+fi
 case ${status[${#status[@]} - 1]} in 0) ready=${ready:+met} ;; esac # all ranks took part
 fault=() signal=()
 for i in "${!status[@]}"; do

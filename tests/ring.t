@@ -126,6 +126,8 @@ said 'accept-numerics'                'which says how to go on'
 begin one
 run 0 'one thread'                    timeout -s KILL 300 "$train" --run one --data "$shards" --arch arch.json --vocab vocab.gz --batch 8 --queue 40 --nns-after 16 --warmup 1 --steps 2 --threads 1
 run 0 'which holds'                   timeout -s KILL 300 "$train" --run one --steps 4 --override
+run 1 'two are refused'               timeout -s KILL 300 "$train" --run one --steps 6 --override --threads 2
+run 0 'and forgotten'                 timeout -s KILL 300 "$train" --run one
 ring 0 '--override goes on'           killed --steps 22 --save-every 5 --override
 check 'to its end' test "$(dc-step --run killed --print step)" = 22
 cp killed/run.json before
