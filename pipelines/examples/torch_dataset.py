@@ -75,10 +75,10 @@ class Batches(torch.utils.data.IterableDataset):
     def read(self):
         whole = lambda v: torch.cat(v) if isinstance(v[0], torch.Tensor) else sum(v, []) if isinstance(v[0], list) else v[0]
         tools, parts, kind = [], [], ""
-        for c in self.commands():
-            tools += [subprocess.Popen(c, stdin=tools[-1].stdout if tools else None, stdout=subprocess.PIPE)]
-        [t.stdout.close() for t in tools[:-1]]  # theirs alone
         try:
+            for c in self.commands():
+                tools += [subprocess.Popen(c, stdin=tools[-1].stdout if tools else None, stdout=subprocess.PIPE)]
+            [t.stdout.close() for t in tools[:-1]]  # theirs alone
             for kind, body in frames(tools[-1].stdout):
                 parts += [body] if kind == "batch" else []
                 if kind == "batch" and body["part"][0] == body["part"][1] - 1:
@@ -88,7 +88,7 @@ class Batches(torch.utils.data.IterableDataset):
             if bad or kind != "end":  # the first with another status than 3 is at fault: 3 is "a neighbour went away"
                 raise RuntimeError("the data ended early: %s" % (bad[0][1] if bad else "no end"))
         finally:  # also where the loop was left: the tools see that their reader is gone
-            tools[-1].stdout.close()
+            [t.stdout.close() for t in tools]
             [t.wait() for t in tools]
 
     def __iter__(self):

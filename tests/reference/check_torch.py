@@ -100,6 +100,12 @@ def fails(vocab, *tars):
         print(text)
     for _ in Batches(tars, AUGMENT, quiet, batch=2):
         break  # the loop is left: the tools end
+    data = Batches(tars, AUGMENT, quiet, decode=["--epochs", "1000"])
+    data.rest = (["dc-nothing"], ["dc-tokenize"])
+    try:
+        next(iter(data))
+    except FileNotFoundError as e:  # so does what was started before a tool that is not there
+        print(e)
     left = subprocess.run(["ps", "-o", "comm=", "--ppid", str(os.getpid())], capture_output=True, text=True).stdout
     assert "dc-" not in left, left
     print("none is left")
