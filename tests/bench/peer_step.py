@@ -31,21 +31,21 @@ import dcstream
 
 
 def read_batches(path, want):
-    """The first `want` batches, their parts joined."""
-    batches, parts = [], []
+    """The first `want` batches, their parts joined: one at a time, for what waits in memory is no part of a step's."""
+    parts = []
     with open(path, "rb") as f:
         for kind, _, body in dcstream.read(f):
             if kind != "batch":
                 continue
             parts.append(body)
             i, n = body.get("part", (0, 1))
-            if i + 1 == n:
-                names = [k for k, v in body.items() if isinstance(v, np.ndarray) and (k[:5] in ("image", "token") or k[:3] == "mlm")]
-                batches.append({k: torch.from_numpy(np.concatenate([p[k] for p in parts])) for k in names})
-                parts = []
-            if len(batches) == want:
-                break
-    return batches
+            if i + 1 < n:
+                continue
+            names = [k for k, v in body.items() if isinstance(v, np.ndarray) and (k[:5] in ("image", "token") or k[:3] == "mlm")]
+            yield {k: torch.from_numpy(np.concatenate([p[k] for p in parts])) for k in names}
+            parts, want = [], want - 1
+            if want == 0:
+                return
 
 
 class Model:
