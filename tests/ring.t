@@ -17,6 +17,8 @@ ring 0 'twenty steps in one go' whole --steps 20 --save-every 5 --rejects whole.
 check 'three epochs with rejects: a JPEG cut short, a blank caption, none' sh -c '
 	test "$(grep -c cut whole.tsv)" -ge 1 -a "$(grep -c blank whole.tsv)" -ge 1 -a "$(grep -c bare whole.tsv)" -ge 1'
 check 'and a queue that was full and wrapped' test "$(awk '$6 == "nan"' whole/log.tsv | wc -l)" -le 3
+check 'and pairs a second in six digits, for slow steps too' awk -F'\t' '
+	NR == 1 { for (i = 1; i <= NF; i++) if ($i == "pairs_per_s") c = i } $c ~ /[.][0-9][0-9]/ { found = 1 } END { exit !found }' whole/log.tsv
 hold killed 7
 start killed --steps 20 --save-every 5
 until_true reached killed 7

@@ -141,7 +141,7 @@ dc_step_log(struct dc_step *r, double lr, double scale, double norm)
 	for (int i = 0; i < DC_TERMS; i++)
 		if (r->s.c.weight[i] > 0)
 			n += snprintf(row + n, sizeof(row) - (size_t)n, "\t%.9g", r->p.loss[i]);
-	n += snprintf(row + n, sizeof(row) - (size_t)n, "\t%.9g\t%.6g\t%.9g\t%.6g\t%.6g\t%.1f\t%.3f", r->p.total, lr, scale, norm,
+	n += snprintf(row + n, sizeof(row) - (size_t)n, "\t%.9g\t%.6g\t%.9g\t%.6g\t%.6g\t%.6g\t%.3f", r->p.total, lr, scale, norm,
 	    r->p.accuracy, rate, r->p.wait_s);
 	if (r->log_more > 1)
 		n += snprintf(row + n, sizeof(row) - (size_t)n, "\t%.4g", r->p.simsiam_std);
