@@ -271,6 +271,7 @@ main(void)
 	compare(60, 16, 16, 15, 0, 2048, 4096, 1);   /* several pieces in both directions */
 	compare(60, 16, 16, 15, 1, 2048, 4096, 1);
 	compare(60, 16, 16, 15, 0, 100, 300, 0);
+	compare(60, 150, 16, 15, 0, 300, 500, 1);    /* tiles both ways that are kept; rows of more than a strip */
 	compare(3, 4, 1, 1, 0, 1, 1, 0);
 	test_threads();
 	test_nan();
