@@ -54,15 +54,20 @@ done
 [ ${#operands[@]} -gt 0 ] || { usage >&2; exit 2; }
 model=${operands[0]}
 [ -e "$model" ] || die "$model: no such model"
-case $(dc-step --run "$model" --print config 2>/dev/null) in
-*'"method":"filip"'*) die "$model is a run of the method filip, which trains no features to compare; score.sh compares its tokens" ;;
-esac
 [ -z "$top" ] || { [[ $top =~ ^[0-9]+$ ]] && [ "$top" -gt 0 ]; } || die_usage "--top $top: must be a whole number of at least 1"
 [[ -z $template || $template == *'{}'* ]] || die_usage "--template $template: there is no {} in it"
 [ -z "$list" ] || [ -r "$list" ] || die "$list: cannot be read"
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+checkpoint=$model/latest
+[ -d "$checkpoint" ] || checkpoint=$model
+if [ -f "$checkpoint/state.safetensors" ]; then
+	ln -s "$(cd "$checkpoint" && pwd)" "$tmp/latest"
+	case $(dc-step --run "$tmp" --print config) in
+	*'"method":"filip"'*) die "${operands[0]} was trained by the method filip, which makes no features to compare; score.sh compares its tokens" ;;
+	esac
+fi
 
 # --- what is a photo, and what a caption ---
 photos() { # photos FOLDER: those in it, hidden ones apart, in order

@@ -59,9 +59,6 @@ done
 [ ${#operands[@]} -eq $((update ? 2 : 3)) ] || { usage >&2; exit 2; }
 model=${operands[0]} folder=${operands[1]} query=${operands[2]-}
 [ -e "$model" ] || die "$model: no such model"
-case $(dc-step --run "$model" --print config 2>/dev/null) in
-*'"method":"filip"'*) die "$model is a run of the method filip, which trains no features to compare; score.sh compares its tokens" ;;
-esac
 [ -d "$folder" ] || die "$folder: no such folder"
 [[ $folder != -* ]] || folder=./$folder
 [[ $top =~ ^[0-9]+$ ]] && [ "$top" -gt 0 ] || die_usage "--top $top: must be a whole number of at least 1"
@@ -78,6 +75,14 @@ chunk=2000 # photos that are looked at before the index is written
 export LC_ALL=C
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+checkpoint=$model/latest
+[ -d "$checkpoint" ] || checkpoint=$model
+if [ -f "$checkpoint/state.safetensors" ]; then
+	ln -s "$(cd "$checkpoint" && pwd)" "$tmp/latest"
+	case $(dc-step --run "$tmp" --print config) in
+	*'"method":"filip"'*) die "${operands[0]} was trained by the method filip, which makes no features to compare; score.sh compares its tokens" ;;
+	esac
+fi
 
 # --- the index: features/ (.npy files), and a line for each of their rows in files.tsv: bytes, time of change, name.
 # --- files.tsv is removed first and written last, so that an index without it is one that was never finished

@@ -74,9 +74,12 @@ run 0 'a report of FILIP' "$top/pipelines/report.sh" --test "$test" -o - filip
 said 'FILIP compares token by token' 'shows no neighbours by features that nothing trained'
 mkdir photos && tar -xf "$test" -C photos && rm photos/*.txt
 run 1 'photos and captions by a run of FILIP' "$top/pipelines/classify.sh" filip photos 'a red circle'
-said '^classify.sh: filip is a run of the method filip, which trains no features' 'are not compared'
+said '^classify.sh: filip was trained by the method filip, which makes no features' 'are not compared'
 run 1 'nor found' "$top/pipelines/search.sh" filip photos 'a red circle'
-said '^search.sh: filip is a run of the method filip' 'which is said'
+said '^search.sh: filip was trained by the method filip' 'which is said'
+run 1 'nor by its newest checkpoint' "$top/pipelines/classify.sh" filip/latest photos 'a red circle'
+run 1 'in either' "$top/pipelines/search.sh" filip/latest/ photos 'a red circle'
+said '^search.sh: filip/latest/ was trained by the method filip' 'which is said, too'
 encode defilip | dc-recall --tsv >features.tsv 2>err
 score recall defilip "$test" >out 2>err; cmp out features.tsv >>err 2>&1; ok $? 'one of DeFILIP by features'
 encode defilip --tokens | dc-recall --tsv --similarity tokens >tokens.tsv 2>err
