@@ -111,7 +111,13 @@ blame() { at_fault "$@"; exit 1; }
 views() { # views DECODE-OPTION... SHARDS...: every image once, as the model wants to see it
 	dc-decode --tail short "$@" | dc-augment --recipe eval --model "$model" || { at_fault "${PIPESTATUS[@]}"; exit 3; }
 }
-tell() { sed "s|$tmp/classes|${given:-the prompts of $1}|; s|$tmp/names|$1|" "$tmp/said" >&2; } # by the user's names
+tell() { # tell NAMES: what the tool said, by the user's names
+	local said
+	said=$(<"$tmp/said")
+	said=${said//"$tmp/classes"/"${given:-the prompts of $1}"}
+	said=${said//"$tmp/names"/"$1"}
+	[ -z "$said" ] || printf '%s\n' "$said" >&2
+}
 encode() { if [ -n "$features" ]; then encode_all | tee -p "$features"; else encode_all; fi; }
 
 case $what in

@@ -71,6 +71,11 @@ run 0 'names from a pipe' sh -c 'cat shapes.txt | score.sh zeroshot --per-class 
 cmp -s out by-names; ok $? 'are as those of a file'
 run 1 'a name twice from a pipe' sh -c 'cat shapes.txt shapes.txt | score.sh zeroshot model /dev/stdin test-shape-000.tar'
 said '^dc-zeroshot: /dev/stdin: line 9: ' 'is told with the name that was given'
+mkfifo 'R&D | names'
+cat shapes.txt shapes.txt >'R&D | names' &
+run 1 'from a named one' score.sh zeroshot model 'R&D | names' test-shape-000.tar
+said '^dc-zeroshot: R&D . names: line 9: ' 'whatever its name'
+wait
 run 0 'by prompts' score.sh --prompts shape-prompts.txt -t zeroshot model shapes.txt test-shape-000.tar
 said '^top-1	' 'has names'
 echo 'a {} here' >here
