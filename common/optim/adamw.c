@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "base/wide.h"
 
-enum { BLOCK = 1 << 14, LANES = 8, PARALLEL_MIN = 1 << 16 };   /* elements; a block is whole cells, a cell whole lanes */
+enum { BLOCK = 1 << 14, LANES = 32, AHEAD = 1 << 12, PARALLEL_MIN = 1 << 16, LINE = 64 /* bytes */ };   /* elements; a block is whole cells, a cell whole lanes */
 
 #ifdef DC_DOUBLE
 typedef uint64_t bits_t;
@@ -54,7 +55,7 @@ bits_of(const dc_real *x)
 	return u;
 }
 
-static int
+static inline int
 all_zero(const dc_real *x, size_t n)
 {
 	bits_t any = 0;
@@ -67,7 +68,7 @@ all_zero(const dc_real *x, size_t n)
 /* --- the norm --- */
 
 /* lane[k] += the squares of x[k], x[k + LANES] ...; n is a multiple of LANES. */
-static void
+static inline void
 add_squares(double *lane, const dc_real *x, size_t n)
 {
 	double l[LANES];
@@ -79,14 +80,25 @@ add_squares(double *lane, const dc_real *x, size_t n)
 	memcpy(lane, l, sizeof(l));
 }
 
-static double
-sum_block(const dc_real *x, size_t n, unsigned char *cell)
+/* One stream of reads leaves the memory idle between them: what comes soon is asked for beforehand. */
+static inline void
+ask_for(const dc_real *x)
+{
+	for (size_t i = 0; i < DC_CELL; i += LINE / sizeof(*x))
+		__builtin_prefetch(x + i);
+}
+
+/* The sum of squares of the first n of the elements from x to the tensor's end, and their cells' DC_CELL_ZERO. */
+DC_WIDE static double
+sum_block(const dc_real *x, size_t n, const dc_real *end, unsigned char *cell)
 {
 	double lane[LANES] = { 0 }, sum = 0;
 
 	for (size_t i = 0; i < n; i += DC_CELL, cell++) {
 		size_t k = n - i < DC_CELL ? n - i : DC_CELL, even = k / LANES * LANES;
 
+		if ((size_t)(end - x) >= i + AHEAD + DC_CELL)
+			ask_for(x + i + AHEAD);
 		*cell = (unsigned char)((*cell & ~DC_CELL_ZERO) | (all_zero(x + i, k) ? DC_CELL_ZERO : 0));
 		if (*cell & DC_CELL_ZERO)
 			continue;
@@ -111,7 +123,7 @@ dc_squares(const struct dc_adamw_tensor *x, int n, double *sum)
 		size_t from, count;
 		const struct dc_adamw_tensor *t = block(&b, k, &from, &count);
 
-		part[k] = sum_block(t->g + from, count, t->cell + from / DC_CELL);
+		part[k] = sum_block(t->g + from, count, t->g + t->n, t->cell + from / DC_CELL);
 	}
 	for (int i = 0; i < n; i++) {
 		sum[i] = 0;
@@ -157,7 +169,7 @@ decay_cell(dc_real *w, size_t n, dc_real keep)
 		w[i] = keep * w[i];
 }
 
-static void
+DC_WIDE static void
 update_block(const struct dc_adamw_tensor *x, size_t from, size_t count, const struct coefficients c, int clear)
 {
 	for (size_t i = from; i < from + count; i += DC_CELL) {
