@@ -9,6 +9,7 @@
 #include "base/util.h"
 #include "nn/batchnorm.h"
 #include "nn/gemm.h"
+#include "nn/linear.h"
 #include "nn/mlm.h"
 #include "nn/simsiam.h"
 
@@ -210,7 +211,7 @@ test_mlm_tiles(int64_t M, int W, int V, int keep)
 	dc_mlm_backward(dh, dw, db, t.kept, t.h, t.w, t.b, t.target, t.lse, t.r, M, W, V);
 	dc_gemm(0, 0, (int)M, W, V, 1, dl, V, t.w, W, 0, dh0, W);
 	dc_gemm(1, 0, V, W, (int)M, 1, dl, V, t.h, W, 1, dw0, W);
-	dc_add_columns(db0, dl, (int)M, V);
+	dc_sum_rows(db0, dl, V, (int)M, V);
 	ok(worst_of(dh, dh0, M * W) < 1e-12, "  dh");
 	ok(worst_of(dw, dw0, (size_t)V * W) < 1e-12, "  dweight, added to what was there");
 	ok(worst_of(db, db0, V) < 1e-12, "  dbias, added to what was there");

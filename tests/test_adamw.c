@@ -81,7 +81,7 @@ naive_update(float *w, float *m, float *v, const float *g, size_t n, const struc
 	}
 }
 
-/* In the same order: eight running sums of a block of 16384, then the rest. */
+/* In the same order: 32 running sums of a block of 16384, then the rest. */
 static double
 naive_squares(const float *g, size_t n)
 {
@@ -89,11 +89,11 @@ naive_squares(const float *g, size_t n)
 
 	for (size_t at = 0; at < n; at += 1 << 14) {
 		size_t k = n - at < 1 << 14 ? n - at : 1 << 14;
-		double lane[8] = { 0 }, block = 0;
+		double lane[32] = { 0 }, block = 0;
 
 		for (size_t i = 0; i < k; i++)
-			*(i < k / 8 * 8 ? &lane[i % 8] : &block) += (double)g[at + i] * (double)g[at + i];
-		for (int j = 0; j < 8; j++)
+			*(i < k / 32 * 32 ? &lane[i % 32] : &block) += (double)g[at + i] * (double)g[at + i];
+		for (int j = 0; j < 32; j++)
 			block += lane[j];
 		sum += block;
 	}

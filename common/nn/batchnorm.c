@@ -5,15 +5,26 @@
 
 #include "base/wide.h"
 #include "nn/gemm.h"
+#include "nn/threads.h"
 
-/* Columns go in blocks: a block's sums fit in registers and cache while its rows stream by, and belong to one thread,
- * so that the thread count changes nothing. */
-enum { BLOCK = 16 };
+/* Columns go in blocks: a block's sums stay in the nearest cache while its rows stream by, and belong to one thread, so
+ * that the thread count changes nothing. A block is no narrower than it must be: the rows of few columns of a wide x lie
+ * where they push one another out of that cache. */
+enum { LEAST = 16, BLOCK = 512 };
 
 static int
 min_int(int a, int b)
 {
 	return a < b ? a : b;
+}
+
+/* Columns of a block: as wide as leaves every thread one */
+static int
+block_of(int C)
+{
+	const int each = (C + dc_threads() - 1) / dc_threads();
+
+	return min_int((each + LEAST - 1) / LEAST * LEAST, BLOCK);
 }
 
 /* mean and biased variance of n_c columns, in two passes */
@@ -65,10 +76,12 @@ void
 dc_bn_forward(dc_real *y, dc_real *xhat, dc_real *mean, dc_real *rstd, dc_real *var_unbiased,
     const dc_real *x, const dc_real *w, const dc_real *b, int N, int C)
 {
+	const int block = block_of(C);
+
 	#pragma omp parallel for if ((size_t)N * C > DC_PARALLEL)
-	for (int c = 0; c < C; c += BLOCK)
+	for (int c = 0; c < C; c += block)
 		forward_block(y + c, xhat + c, mean + c, rstd + c, var_unbiased + c, x + c, w + c, b + c,
-		    N, C, min_int(BLOCK, C - c));
+		    N, C, min_int(block, C - c));
 }
 
 void
@@ -120,21 +133,25 @@ void
 dc_bn_backward(dc_real *dx, dc_real *dw, dc_real *db, const dc_real *dy, const dc_real *xhat,
     const dc_real *rstd, const dc_real *w, int N, int C)
 {
+	const int block = block_of(C);
+
 	#pragma omp parallel for if ((size_t)N * C > DC_PARALLEL)
-	for (int c = 0; c < C; c += BLOCK)
+	for (int c = 0; c < C; c += block)
 		backward_block(dx + c, dw ? dw + c : NULL, db ? db + c : NULL, dy + c, xhat + c, rstd + c, w + c,
-		    N, C, min_int(BLOCK, C - c));
+		    N, C, min_int(block, C - c));
 }
 
 void
 dc_bn_sums(double *s, const dc_real *x, int N, int C)
 {
+	const int block = block_of(C);
+
 	for (int c = 0; c < 2 * C; c++)
 		s[c] = 0;
 	#pragma omp parallel for if ((size_t)N * C > DC_PARALLEL)
-	for (int from = 0; from < C; from += BLOCK)
+	for (int from = 0; from < C; from += block)
 		for (int n = 0; n < N; n++)
-			for (int c = from; c < min_int(from + BLOCK, C); c++) {
+			for (int c = from; c < min_int(from + block, C); c++) {
 				const double v = x[(size_t)n * C + c];
 				s[c] += v;
 				s[C + c] += v * v;
@@ -164,12 +181,14 @@ dc_bn_forward_sums(dc_real *y, dc_real *xhat, dc_real *mean, dc_real *rstd, dc_r
 void
 dc_bn_backward_sums(double *s, const dc_real *dy, const dc_real *xhat, int N, int C)
 {
+	const int block = block_of(C);
+
 	for (int c = 0; c < 2 * C; c++)
 		s[c] = 0;
 	#pragma omp parallel for if ((size_t)N * C > DC_PARALLEL)
-	for (int from = 0; from < C; from += BLOCK)
+	for (int from = 0; from < C; from += block)
 		for (int n = 0; n < N; n++)
-			for (int c = from; c < min_int(from + BLOCK, C); c++) {
+			for (int c = from; c < min_int(from + block, C); c++) {
 				s[c] += dy[(size_t)n * C + c];
 				s[C + c] += (double)dy[(size_t)n * C + c] * xhat[(size_t)n * C + c];
 			}

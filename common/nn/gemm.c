@@ -228,20 +228,3 @@ dc_gemm64(int transA, int transB, int M, int N, int K, double alpha, const doubl
 		share(&(struct product){ transA, transB, M, N, K, lda, ldb, ldc, alpha, beta, (const char *)A, (const char *)B, (char *)C,
 			sizeof(*C), -1 });
 }
-
-void
-dc_add_columns(dc_real *db, const dc_real *dy, int N, int C)
-{
-	enum { BLOCK = 16 };
-
-	#pragma omp parallel for if ((size_t)N * C > DC_PARALLEL)
-	for (int c0 = 0; c0 < C; c0 += BLOCK) {
-		const int n_c = C - c0 < BLOCK ? C - c0 : BLOCK;
-		double sum[BLOCK] = { 0 };
-		for (int n = 0; n < N; n++)
-			for (int c = 0; c < n_c; c++)
-				sum[c] += dy[(size_t)n * C + c0 + c];
-		for (int c = 0; c < n_c; c++)
-			db[c0 + c] += (dc_real)sum[c];
-	}
-}

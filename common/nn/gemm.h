@@ -29,7 +29,4 @@ void dc_gemm_rows(int transB, int M, int N, int K, const dc_real *A, int lda, co
 void dc_gemm64(int transA, int transB, int M, int N, int K, double alpha, const double *A, int lda, const double *B, int ldb,
     double beta, double *C, int ldc);
 
-/* A bias's gradient: db_c += sum_n dy_nc for dy [N,C]; sums in double, the same for any number of threads. */
-void dc_add_columns(dc_real *db, const dc_real *dy, int N, int C);
-
 #endif

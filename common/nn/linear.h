@@ -18,7 +18,7 @@ void dc_linear_forward(dc_real *y, int ldy, const dc_real *x, int ldx, const dc_
 void dc_linear_backward(dc_real *dx, int lddx, dc_real beta, dc_real *dw, dc_real *db, const dc_real *dy, int lddy,
 	const dc_real *x, int ldx, const dc_real *w, int M, int I, int O);
 
-/* sum [C] += sum over rows of x [M,C] (row stride ldx), added up in double. */
+/* sum [C] += sum over rows of x [M,C] (row stride ldx), runs of eight rows added up in double; the same for any number of threads. */
 void dc_sum_rows(dc_real *sum, const dc_real *x, int ldx, int M, int C);
 
 /* y [n,C] = x[row[i]], the rows named; and back: dx[row[i]] += dy [n,C] (no row twice). */

@@ -7,6 +7,7 @@
 #include "base/util.h"
 #include "base/wide.h"
 #include "nn/gemm.h"
+#include "nn/linear.h"
 #include "nn/threads.h"
 #include "nn/vmath.h"
 
@@ -228,7 +229,7 @@ backward_tile(dc_real *dh, int first, const struct gradients *g, dc_real *l, con
 		dc_gemm(1, 0, t->n_v, W, t->n_m, 1, l, t->n_v, k->h + t->m0 * W, W, 1, g->dweight + (size_t)t->v0 * W, W);
 	/* dbias_v += sum_m dl_mv */
 	if (g->dbias)
-		dc_add_columns(g->dbias + t->v0, l, t->n_m, t->n_v);
+		dc_sum_rows(g->dbias + t->v0, l, t->n_v, t->n_m, t->n_v);
 }
 
 /* A thread's share of the vocabulary: tiles [share n / shares, (share + 1) n / shares). */

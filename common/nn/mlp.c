@@ -7,6 +7,7 @@
 
 #include "nn/batchnorm.h"
 #include "nn/gemm.h"
+#include "nn/linear.h"
 
 struct layer {
 	struct dc_mlp_layer is;
@@ -282,7 +283,7 @@ linear_backward(dc_real *dx, const dc_real *dy, const dc_real *x, const struct l
 	if (l->w->g)
 		dc_gemm(1, 0, out, in, R, 1, dy, out, x, in, 1, l->w->g, in);
 	if (l->b->g)
-		dc_add_columns(l->b->g, dy, R, out);
+		dc_sum_rows(l->b->g, dy, out, R, out);
 	dc_gemm(0, 0, R, in, out, 1, dy, out, l->w->w, in, 0, dx, in);
 }
 

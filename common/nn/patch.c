@@ -2,7 +2,7 @@
 #include "nn/gemm.h"
 #include "nn/patch.h"
 
-enum { TILE = 1024 };   /* rows of patches at a time: enough for the product, and they stay in the cache */
+enum { TILE = 512 };   /* rows of patches at a time: enough for the product, and those of a small model stay in the cache */
 
 void
 dc_patch_init(struct dc_patch *t, int S, int P, int W, const double mean[3], const double std[3])
@@ -20,12 +20,14 @@ patch_row(dc_real *restrict a, const struct dc_patch *t, const uint8_t *restrict
 {
 	const int P = t->P;
 
-	for (int y = 0; y < P; y++) {
+	for (int y = 0; y < P; y++, a += P) {
 		const uint8_t *line = rgb + (size_t)y * t->S * 3;
 
-		for (int c = 0; c < 3; c++)
-			for (int x = 0; x < P; x++)
-				a[((size_t)c * P + y) * P + x] = t->level[c][line[3 * x + c]];
+		for (int x = 0; x < P; x++, line += 3) {
+			a[x] = t->level[0][line[0]];
+			a[P * P + x] = t->level[1][line[1]];
+			a[2 * P * P + x] = t->level[2][line[2]];
+		}
 	}
 }
 
