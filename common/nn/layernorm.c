@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/wide.h"
 #include "nn/gemm.h"
 #include "nn/layernorm.h"
 
@@ -74,7 +75,7 @@ backward_row(dc_real *restrict dx, const dc_real *restrict dy, const dc_real *re
 }
 
 /* dw += sum dy xhat, db += sum dy, for n columns from c0: runs of RUN rows in dc_real, the runs in double */
-static void
+DC_WIDE static void
 backward_columns(dc_real *dw, dc_real *db, const dc_real *dy, const dc_real *x, const dc_real *mean,
 	const dc_real *rstd, int M, int C, int c0, int n)
 {
