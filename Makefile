@@ -19,8 +19,11 @@ PKGCFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKGLIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
-CPPFLAGS = -D_GNU_SOURCE -Icommon -I. -DDC_PREFIX='"$(PREFIX)"'
-LDLIBS   = $(PKGLIBS) -fopenmp -lm -lpthread
+# faster than OpenBLAS with floats and AVX-512; it has no pkg-config file. `make ONEDNN=` builds without it
+ONEDNN  := $(if $(wildcard /usr/include/oneapi/dnnl/dnnl.h),-ldnnl)
+
+CPPFLAGS = -D_GNU_SOURCE -Icommon -I. -DDC_PREFIX='"$(PREFIX)"' $(if $(ONEDNN),-DDC_ONEDNN)
+LDLIBS   = -Wl,--as-needed $(PKGLIBS) $(ONEDNN) -fopenmp -lm -lpthread
 COMPILE  = $(CC) $(CPPFLAGS) $(PKGCFLAGS) $(STD) $(WARN) $(CFLAGS) -fopenmp -MMD -MP
 
 # one short line a file; V=1 shows the commands, -s nothing

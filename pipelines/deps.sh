@@ -23,6 +23,8 @@ done
 need='build-essential pkg-config libarchive-dev libjpeg-dev libpng-dev libwebp-dev libopenblas-openmp-dev
 libxxhash-dev libutf8proc-dev libjansson-dev zlib1g-dev liblbfgs-dev wordnet-base gnuplot-nox
 openmpi-bin libopenmpi-dev perl procps libomp-dev mandoc shellcheck cppcheck clang zstd git python3 python3-numpy python3-msgpack python3-msgpack-numpy python3-xxhash python3-pil'
+# used with AVX-512
+[ "$(uname -m)" != x86_64 ] || need="$need libdnnl-dev"
 # Debian 12 calls msgpack-c libmsgpack-dev, Debian 13 libmsgpack-c-dev
 msgpack='libmsgpack-dev libmsgpack-c-dev'
 

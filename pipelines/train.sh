@@ -90,7 +90,7 @@ usage() {
 	  --recompute      keep only what goes into a transformer's blocks: less memory, more time, the same bytes
 	  --by-value       parameters and gradients inside the frames, not in shared memory
 	  --stall-exit     and then fails
-	  --accept-numerics  continue although OpenBLAS, its core or the thread count changed
+	  --accept-numerics  continue although OpenBLAS, oneDNN, the core or the thread count changed
 	  --override       continue although options changed
 	  -n, --dry-run    print the pipeline and an estimate of memory and disk, and stop
 	  -v, --verbose    every tool prints its statistics at the end

@@ -26,4 +26,8 @@ for method in clip slip filip declip defilip siglip; do
 		esac
 	done <rows
 done
+
+# the same products by OpenBLAS, where oneDNN makes them
+ONEDNN_MAX_CPU_ISA=AVX2 "$DC_BIN/test_lanes" >out 2>err
+ok $? 'lanes and rows without oneDNN'
 done_testing

@@ -179,7 +179,8 @@ product_error(int tA, int tB, int M, int N, int K, dc_real beta)
 static void
 test_gemm(void)
 {
-	const int shape[][3] = { { 67, 131, 64 }, { 131, 67, 64 }, { 17, 300, 90 }, { 300, 17, 90 }, { 40, 40, 200 } };
+	const int shape[][3] = { { 67, 131, 64 }, { 131, 67, 64 }, { 17, 300, 90 }, { 300, 17, 90 }, { 40, 40, 200 },
+		{ 70, 90, 1700 }, { 1100, 1000, 10 } };
 	double most = 0;
 
 	for (int threads = 1; threads <= 6; threads++) {
@@ -224,7 +225,7 @@ static void
 test_rows(void)
 {
 	const int shape[][3] = { { 90, 12, 20 }, { 200, 64, 64 }, { 301, 192, 64 }, { 260, 64, 192 }, { 130, 500, 300 }, { 9, 700, 800 },
-		{ 64, 177, 77 }, { 269, 59, 460 } };
+		{ 64, 177, 77 }, { 269, 59, 460 }, { 100, 40, 1700 }, { 21, 130, 2100 } };
 	int differ = 0, products = 0;
 
 	for (int threads = 1; threads <= 3; threads++) {

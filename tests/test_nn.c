@@ -40,8 +40,8 @@ check_blas(void)
 {
 	const char *better = dc_blas_better_core();
 
-	ok(!better || strcmp(better, dc_blas_core()), "OpenBLAS's kernels: %s, better %s", dc_blas_core(),
-		better ? better : "none");
+	ok(!better || strcmp(better, dc_blas_core()), "OpenBLAS's kernels: %s, better %s%s", dc_blas_core(),
+		better ? better : "none", dc_blas_onednn() ? "; oneDNN multiplies floats" : "");
 }
 
 /* Everything that is parallel over its own loops, large enough to be, into one long vector. */

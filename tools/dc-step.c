@@ -63,7 +63,7 @@ static const struct dc_opt table[] = {
 	DC_OPT_STR("replica", 0, &o.s.replica, "DIR", "of several ranks not the first: share memory in DIR, write no checkpoint, no log"),
 	DC_OPT_FLAG("hash", 0, &o.s.hash, "send a hash of the parameters at the start and after each checkpoint, for dc-mpi"),
 	DC_OPT_FLAG("drop", 0, &o.drop, "when it is to stop, drop the step that is under way"),
-	DC_OPT_FLAG("accept-numerics", 0, &o.s.accept_numerics, "go on although OpenBLAS, processor or thread count changed"),
+	DC_OPT_FLAG("accept-numerics", 0, &o.s.accept_numerics, "go on although OpenBLAS, oneDNN, processor or thread count changed"),
 	DC_OPT_CALL("lifeline", 0, take_lifeline, &o.lifeline, "FD", "stop when this pipe, open for reading, has no writer any more"),
 	DC_OPT_CHOICE("print", 0, &o.print, "position|step|config", "print this of the newest checkpoint and exit"),
 	DC_OPT_STR("verify", 0, &o.verify, "RUN", "check every checkpoint of RUN, print a table and exit"),

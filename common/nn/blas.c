@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <cblas.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
+#ifdef DC_ONEDNN
+#include <oneapi/dnnl/dnnl.h>
+#endif
 
 #include "nn/blas.h"
 
@@ -11,6 +15,12 @@ const char *
 dc_blas_core(void)
 {
 	return openblas_get_corename();
+}
+
+int
+dc_blas_avx512(const char *core)
+{
+	return !strcasecmp(core, "SkylakeX") || !strcasecmp(core, "Cooperlake") || !strcasecmp(core, "SapphireRapids");
 }
 
 #if defined(__x86_64__)
@@ -45,6 +55,40 @@ const char *
 dc_blas_better_core(void)
 {
 	return NULL;
+}
+
+#endif
+
+#ifdef DC_ONEDNN
+
+int
+dc_blas_onednn(void)
+{
+	const char *core = getenv("OPENBLAS_CORETYPE");
+
+	return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core && (!core || dc_blas_avx512(core));
+}
+
+void
+dc_blas_onednn_version(char *text, size_t size)
+{
+	const dnnl_version_t *v = dnnl_version();
+
+	snprintf(text, size, dc_blas_onednn() ? "%d.%d.%d" : "none", v->major, v->minor, v->patch);
+}
+
+#else
+
+int
+dc_blas_onednn(void)
+{
+	return 0;
+}
+
+void
+dc_blas_onednn_version(char *text, size_t size)
+{
+	snprintf(text, size, "none");
 }
 
 #endif

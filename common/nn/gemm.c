@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "nn/gemm.h"
 
-#include <cblas.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
-#include "nn/blas.h"
+#include "nn/product.h"
 #include "nn/threads.h"
 
-enum { ALIGN = 16, TILE = 4 /* rows: with fewer OpenBLAS takes another kernel */ };
+enum { ALIGN = 16 };
 
 /* The threads' grid over C [M,N]: rows x columns of blocks, as near to squares as may be, for what a thread packs is
  * its rows of A and its columns of B. */
@@ -59,47 +58,23 @@ block_at(const struct grid *g, int i, int M, int N, int *m0, int *n0, int *m, in
 	return *m > 0 && *n > 0;
 }
 
-/* The elements of C in the smallest block. */
-static double
-smallest(const struct grid *g, int M, int N)
+/* Whether a block of the grid is too small for rows that must be the same; NULL: none is. */
+static int
+too_small(const struct grid *g, const struct dc_product *p, const struct dc_product_least *least)
 {
-	return (double)(M - (up(M, g->m) - 1) * g->m) * (N - (up(N, g->n) - 1) * g->n);
-}
+	const int m = p->M - (up(p->M, g->m) - 1) * g->m, n = p->N - (up(p->N, g->n) - 1) * g->n;
 
-struct product {
-	int transA, transB, M, N, K, lda, ldb, ldc;
-	double alpha, beta;
-	const char *A, *B;
-	char *C;
-	size_t size;                           /* of an element: float or double */
-	double least;                          /* no block of it may be so small; < 0: any may */
-};
-
-/* Rows m0 .. m0 + m, columns n0 .. n0 + n of C, by this thread alone. */
-static void
-multiply(const struct product *p, int m0, int n0, int m, int n)
-{
-	const CBLAS_TRANSPOSE tA = p->transA ? CblasTrans : CblasNoTrans, tB = p->transB ? CblasTrans : CblasNoTrans;
-	const void *A = p->A + p->size * (size_t)m0 * (size_t)(p->transA ? 1 : p->lda);
-	const void *B = p->B + p->size * (size_t)n0 * (size_t)(p->transB ? p->ldb : 1);
-	void *C = p->C + p->size * ((size_t)m0 * (size_t)p->ldc + (size_t)n0);
-
-	if (p->least >= 0 && p->size == sizeof(float))   /* the same, told in another way: row-major has a kernel of its own for small ones */
-		cblas_sgemm(CblasColMajor, tB, tA, n, m, p->K, (float)p->alpha, B, p->ldb, A, p->lda, (float)p->beta, C, p->ldc);
-	else if (p->size == sizeof(double))
-		cblas_dgemm(CblasRowMajor, tA, tB, m, n, p->K, p->alpha, A, p->lda, B, p->ldb, p->beta, C, p->ldc);
-	else
-		cblas_sgemm(CblasRowMajor, tA, tB, m, n, p->K, (float)p->alpha, A, p->lda, B, p->ldb, (float)p->beta, C, p->ldc);
+	return least && (m < least->m || n < least->n || (double)m * n * p->K <= least->mnk);
 }
 
 /* A product that is not worth dividing: OpenBLAS has its own opinion, unless it believes that there is one thread. */
 static void
-alone(const struct product *p)
+alone(const struct dc_product *p)
 {
 	const int threads = dc_threads();
 
 	dc_set_threads(1);
-	multiply(p, 0, 0, p->M, p->N);
+	dc_product_block(p, 0, 0, p->M, p->N);
 	dc_set_threads(threads);
 }
 
@@ -107,11 +82,11 @@ alone(const struct product *p)
  * dividing lets threads wait for one another several times in a product, which costs up to half the time of a product of
  * some hundred rows, and far more where another program wants the processor. */
 static void
-share(const struct product *p)
+share(const struct dc_product *p, const struct dc_product_least *least)
 {
 	const struct grid g = grid_for(p->M, p->N, p->K, dc_threads());
 
-	if (g.rows * g.columns == 1 || smallest(&g, p->M, p->N) * (double)p->K <= p->least) {
+	if (g.rows * g.columns == 1 || too_small(&g, p, least)) {
 		alone(p);
 		return;
 	}
@@ -120,7 +95,7 @@ share(const struct product *p)
 		int m0, n0, m, n;
 
 		if (block_at(&g, i, p->M, p->N, &m0, &n0, &m, &n))
-			multiply(p, m0, n0, m, n);
+			dc_product_block(p, m0, n0, m, n);
 	}
 }
 
@@ -136,50 +111,26 @@ dc_gemm(int transA, int transB, int M, int N, int K, dc_real alpha, const dc_rea
 				C[(size_t)m * ldc + n] = beta == 0 ? 0 : beta * C[(size_t)m * ldc + n];
 		return;
 	}
-	share(&(struct product){ transA, transB, M, N, K, lda, ldb, ldc, (double)alpha, (double)beta, (const char *)A, (const char *)B,
-		(char *)C, sizeof(*C), -1 });
-}
-
-static int
-among(const char *name, const char *const *names, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!strcmp(name, names[i]))
-			return 1;
-	return 0;
-}
-
-/* OpenBLAS gives a row the same bits wherever it stands among whole tiles, as long as the product is more than this: so it was
- * seen with these cores. -1: it does not, as with Haswell's kernel, which takes 12 rows at a time and six of them in another
- * order, and with Nehalem's; or nobody has looked. */
-static double
-least_product(void)
-{
-	static const char *const avx512[] = { "SkylakeX", "Cooperlake", "SapphireRapids" };
-	static const char *const older[] = { "Sandybridge", "Barcelona", "Core2", "Prescott" };
-	const char *core = dc_blas_core();
-
-	if (sizeof(dc_real) != sizeof(float))
-		return -1;
-	if (among(core, avx512, sizeof(avx512) / sizeof(*avx512)))
-		return 1e6;
-	return among(core, older, sizeof(older) / sizeof(*older)) ? 0 : -1;
+	share(&(struct dc_product){ transA, transB, M, N, K, lda, ldb, ldc, (double)alpha, (double)beta, (const char *)A, (const char *)B,
+		(char *)C, sizeof(*C), 0 }, NULL);
 }
 
 int
 dc_gemm_rows_same(void)
 {
-	return least_product() >= 0;
+	struct dc_product_least least;
+
+	return dc_product_least(sizeof(dc_real), &least);
 }
 
 /* The rows from m0 on, m of them, with rows of zeros behind them. */
 static void
-multiply_padded(const struct product *p, int m0, int m, int padded)
+multiply_padded(const struct dc_product *p, const struct dc_product_least *least, int m0, int m, int padded)
 {
 	const dc_real *A = (const dc_real *)(const void *)p->A + (size_t)m0 * (size_t)p->lda;
 	dc_real *C = (dc_real *)(void *)p->C + (size_t)m0 * (size_t)p->ldc, *a = dc_xaligned((size_t)padded * (size_t)(p->K + p->N), sizeof(*a));
 	dc_real *c = a + (size_t)padded * (size_t)p->K;
-	struct product q = *p;
+	struct dc_product q = *p;
 
 	for (int i = 0; i < m; i++) {
 		memcpy(a + (size_t)i * (size_t)p->K, A + (size_t)i * (size_t)p->lda, (size_t)p->K * sizeof(*a));
@@ -192,7 +143,7 @@ multiply_padded(const struct product *p, int m0, int m, int padded)
 	q.M = padded;
 	q.lda = p->K;
 	q.ldc = p->N;
-	share(&q);
+	share(&q, least);
 	for (int i = 0; i < m; i++)
 		memcpy(C + (size_t)i * (size_t)p->ldc, c + (size_t)i * (size_t)p->N, (size_t)p->N * sizeof(*c));
 	free(a);
@@ -201,23 +152,24 @@ multiply_padded(const struct product *p, int m0, int m, int padded)
 void
 dc_gemm_rows(int transB, int M, int N, int K, const dc_real *A, int lda, const dc_real *B, int ldb, dc_real beta, dc_real *C, int ldc)
 {
-	struct product p = { 0, transB, M, N, K, lda, ldb, ldc, 1, (double)beta, (const char *)A, (const char *)B, (char *)C, sizeof(*C),
-		least_product() };
-	int least, whole;
+	struct dc_product p = { 0, transB, M, N, K, lda, ldb, ldc, 1, (double)beta, (const char *)A, (const char *)B, (char *)C, sizeof(*C), 1 };
+	struct dc_product_least least;
+	int few, whole;
 
-	if (p.least < 0 || M <= 0 || N <= 0 || K <= 0) {
+	if (M <= 0 || N <= 0 || K <= 0 || !dc_product_least(sizeof(*C), &least)) {
 		dc_gemm(0, transB, M, N, K, 1, A, lda, B, ldb, beta, C, ldc);
 		return;
 	}
-	least = up((int)(p.least / ((double)N * K)) + 1, TILE) * TILE;
-	whole = M % TILE || M < least ? (M - least) / TILE * TILE : M;   /* and at least so many behind these */
-	if (whole < least)
+	few = up((int)(least.mnk / ((double)N * K)) + 1, least.tile) * least.tile;
+	few = few < least.m ? least.m : few;
+	whole = M % least.tile || M < few ? (M - few) / least.tile * least.tile : M;   /* and at least so many behind these */
+	if (whole < few)
 		whole = 0;
 	p.M = whole;
 	if (whole)
-		share(&p);
+		share(&p, &least);
 	if (M > whole)
-		multiply_padded(&p, whole, M - whole, M - whole > least ? up(M - whole, TILE) * TILE : least);
+		multiply_padded(&p, &least, whole, M - whole, M - whole > few ? up(M - whole, least.tile) * least.tile : few);
 }
 
 void
@@ -225,6 +177,6 @@ dc_gemm64(int transA, int transB, int M, int N, int K, double alpha, const doubl
     double beta, double *C, int ldc)
 {
 	if (M > 0 && N > 0)
-		share(&(struct product){ transA, transB, M, N, K, lda, ldb, ldc, alpha, beta, (const char *)A, (const char *)B, (char *)C,
-			sizeof(*C), -1 });
+		share(&(struct dc_product){ transA, transB, M, N, K, lda, ldb, ldc, alpha, beta, (const char *)A, (const char *)B, (char *)C,
+			sizeof(*C), 0 }, NULL);
 }

@@ -54,6 +54,6 @@ dc_encode_say(const struct dc_encode *t, FILE *f)
 		fprintf(f, "%s: %.4g GFLOP of useful work a step, %.4g GFLOP/s\n", dc_progname,
 		    t->laps.flop * 1e-9 / ((double)t->steps - 1), t->laps.flop * 1e-9 / busy);
 	if (t->enc)
-		fprintf(f, "%s: OpenBLAS's kernels are those of %s: a ViT's features %s on the parts of a batch\n", dc_progname, dc_blas_core(),
-		    dc_gemm_rows_same() ? "do not depend" : "depend in their last bits");
+		fprintf(f, "%s: OpenBLAS's kernels are those of %s%s: a ViT's features %s on the parts of a batch\n", dc_progname, dc_blas_core(),
+		    dc_blas_onednn() ? ", and oneDNN's are used" : "", dc_gemm_rows_same() ? "do not depend" : "depend in their last bits");
 }

@@ -13,6 +13,7 @@
 
 #include "base/finite.h"
 #include "base/opts.h"
+#include "nn/blas.h"
 #include "store/model.h"
 #include "store/sums.h"
 #include "store/tree.h"
@@ -174,6 +175,7 @@ dc_numerics_here(struct dc_numerics *n)
 {
 	snprintf(n->openblas, sizeof(n->openblas), "%s", openblas_get_config());
 	snprintf(n->core, sizeof(n->core), "%s", openblas_get_corename());
+	dc_blas_onednn_version(n->onednn, sizeof(n->onednn));
 	n->threads = omp_get_max_threads();
 }
 
@@ -186,6 +188,8 @@ dc_numerics_check(const struct dc_numerics *a, const struct dc_numerics *b)
 		return dc_err_set("written with '%s', here is '%s'", a->openblas, b->openblas);
 	if (strcmp(a->core, b->core))
 		return dc_err_set("written on a processor that OpenBLAS calls %s, this one is %s", a->core, b->core);
+	if (strcmp(a->onednn, b->onednn))
+		return dc_err_set("written with oneDNN %s, here is %s", a->onednn, b->onednn);
 	if (a->threads != b->threads)
 		return dc_err_set("written with %d threads, here are %d (OMP_NUM_THREADS)", a->threads, b->threads);
 	return 0;
@@ -208,7 +212,7 @@ meta_int(const struct dc_st *st, const char *key, int64_t lo, int64_t hi, int64_
 static int
 open_numerics(struct dc_state *s)
 {
-	const char *blas = dc_st_meta(&s->st, "openblas"), *core = dc_st_meta(&s->st, "core");
+	const char *blas = dc_st_meta(&s->st, "openblas"), *core = dc_st_meta(&s->st, "core"), *onednn = dc_st_meta(&s->st, "onednn");
 	int64_t threads;
 
 	if (!blas && !core)
@@ -216,6 +220,7 @@ open_numerics(struct dc_state *s)
 	DC_TRY(meta_int(&s->st, "threads", 1, 1 << 20, &threads));
 	snprintf(s->numerics.openblas, sizeof(s->numerics.openblas), "%s", blas ? blas : "");
 	snprintf(s->numerics.core, sizeof(s->numerics.core), "%s", core ? core : "");
+	snprintf(s->numerics.onednn, sizeof(s->numerics.onednn), "%s", onednn ? onednn : "none");
 	s->numerics.threads = (int)threads;
 	return 0;
 }
@@ -501,6 +506,7 @@ put_state_meta(const struct dc_state *s, struct writing *w)
 	if (s->numerics.threads) {
 		put_meta(w, "openblas", dc_xstrdup(s->numerics.openblas));
 		put_meta(w, "core", dc_xstrdup(s->numerics.core));
+		put_meta(w, "onednn", dc_xstrdup(s->numerics.onednn));
 		put_meta(w, "threads", dc_xasprintf("%d", s->numerics.threads));
 	}
 }

@@ -27,7 +27,7 @@ struct dc_slot {
 };
 
 /* What decides the last bits of a training step. Empty (threads 0) where nothing was computed yet. */
-struct dc_numerics { char openblas[160], core[40]; int threads; };
+struct dc_numerics { char openblas[160], core[40], onednn[40]; int threads; };
 
 struct dc_state {
 	struct dc_config c;
