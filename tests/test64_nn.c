@@ -132,14 +132,14 @@ test_layernorm(void)
 	check_gradient("layer norm bias", norm_b, db, I, norm_loss, NULL);
 }
 
-static dc_real gelu_x[64];
+static dc_real gelu_x[64], gelu_b[16];   /* four rows */
 
 static double
 gelu_loss(void *arg)
 {
 	dc_real y[64];
 
-	dc_gelu_forward(y, gelu_x, 64, *(int *)arg);
+	dc_gelu_forward(y, gelu_x, gelu_b, 4, 16, *(int *)arg);
 	return weighted(y, 64, 10);
 }
 
@@ -149,10 +149,11 @@ test_gelu(void)
 	dc_real dy[64], dx[64], y[64], want[64];
 
 	tiny_fill(gelu_x, 64, 9, 0, 8);
+	tiny_fill(gelu_b, 16, 11, 0, 1);
 	tiny_fill(dy, 64, 10, 0, 1);
 	for (int quick = 0; quick < 2; quick++) {
-		dc_gelu_forward(want, gelu_x, 64, quick);
-		dc_gelu_backward(dx, y, dy, gelu_x, 64, quick);
+		dc_gelu_forward(want, gelu_x, gelu_b, 4, 16, quick);
+		dc_gelu_backward(dx, y, dy, gelu_x, gelu_b, 4, 16, quick);
 		ok(!memcmp(y, want, sizeof(y)), "%s: the value again in the backward pass", quick ? "QuickGELU" : "GELU");
 		check_gradient(quick ? "QuickGELU" : "GELU", gelu_x, dx, 64, gelu_loss, &quick);
 	}

@@ -71,8 +71,8 @@ kernels(dc_real *out, const dc_real *x, const dc_real *dy, struct dc_arena *aren
 	dc_ln_forward(at, mean, rstd, x, dy, dy + W, ROWS, W);
 	dc_ln_backward(at + n, at + 2 * n, at + 2 * n + W, dy, x, mean, rstd, dy, ROWS, W);
 	dc_sum_rows(at + 2 * n + 2 * W, x, W, ROWS, W);
-	dc_gelu_forward(at + 3 * n, x, n, 0);
-	dc_gelu_backward(at + 4 * n, at + 5 * n, dy, x, n, 1);
+	dc_gelu_forward(at + 3 * n, x, dy, ROWS, W, 0);
+	dc_gelu_backward(at + 4 * n, at + 5 * n, dy, x, dy, ROWS, W, 1);
 	dc_embed_text_forward(at + 6 * n, x, dy, dy + W, id, p, ROWS, VOCAB, W);
 	dc_embed_text_backward(at + 7 * n, at + 7 * n + VOCAB * W, at + 7 * n + (VOCAB + 1) * W, dy, id, p, ROWS, VOCAB, LONG,
 		W, arena);

@@ -77,7 +77,7 @@ attention_forward(struct dc_block_kept *k, const struct dc_pack *p, int some, co
 	dc_lap(t->laps, DC_LAP_GEMM);
 }
 
-/* h = c_fc(ln_2 x1) */
+/* h = c_fc(ln_2 x1), but for the bias, which gelu adds */
 static void
 mlp_in(struct dc_block_kept *k, int Rq, const struct dc_block *b, const struct dc_blocks *t, dc_real *y)
 {
@@ -85,11 +85,11 @@ mlp_in(struct dc_block_kept *k, int Rq, const struct dc_block *b, const struct d
 
 	dc_ln_forward(y, k->mean_2, k->rstd_2, k->x1, b->ln_2_w.w, b->ln_2_b.w, Rq, W);
 	dc_lap(t->laps, DC_LAP_NORM);
-	dc_linear_forward(k->h, F, y, W, b->fc_w.w, b->fc_b.w, NULL, Rq, W, F);
+	dc_linear_forward(k->h, F, y, W, b->fc_w.w, NULL, NULL, Rq, W, F);
 	dc_lap(t->laps, DC_LAP_GEMM);
 }
 
-/* x2 = x1 + c_proj(gelu(h)) */
+/* x2 = x1 + c_proj(gelu(h + bias)) */
 static void
 mlp_out(dc_real *x2, const struct dc_block_kept *k, int Rq, const struct dc_block *b, const struct dc_blocks *t,
 	struct dc_arena *arena)
@@ -98,7 +98,7 @@ mlp_out(dc_real *x2, const struct dc_block_kept *k, int Rq, const struct dc_bloc
 	struct dc_arena_mark mark = dc_arena_mark(arena);
 	dc_real *g = dc_arena_reals(arena, (size_t)Rq * F);
 
-	dc_gelu_forward(g, k->h, (size_t)Rq * F, t->quick);
+	dc_gelu_forward(g, k->h, b->fc_b.w, Rq, F, t->quick);
 	dc_lap(t->laps, DC_LAP_ACTIVATION);
 	dc_linear_forward(x2, W, g, F, b->proj_w.w, b->proj_b.w, k->x1, Rq, F, W);
 	dc_lap(t->laps, DC_LAP_GEMM);
@@ -183,7 +183,7 @@ dc_blocks_flop(const struct dc_pack *pack, const struct dc_blocks *t)
 /* --- backward --- */
 
 /* dx [Rq,W], the gradient by x2, becomes the one by x1:
- *	x2 = x1 + c_proj(g),  g = gelu(h),  h = c_fc(y),  y = ln_2 x1 */
+ *	x2 = x1 + c_proj(g),  g = gelu(h + bias),  h = y c_fc^T,  y = ln_2 x1 */
 static void
 mlp_backward(dc_real *dx, const struct dc_block_kept *k, int Rq, const struct dc_block *b, const struct dc_blocks *t,
 	struct dc_arena *arena)
@@ -195,7 +195,7 @@ mlp_backward(dc_real *dx, const struct dc_block_kept *k, int Rq, const struct dc
 
 	dc_linear_backward(dh, F, 0, NULL, NULL, dx, W, NULL, 0, b->proj_w.w, Rq, F, W);
 	dc_lap(t->laps, DC_LAP_GEMM);
-	dc_gelu_backward(dh, g, dh, k->h, (size_t)Rq * F, t->quick);
+	dc_gelu_backward(dh, g, dh, k->h, b->fc_b.w, Rq, F, t->quick);
 	dc_lap(t->laps, DC_LAP_ACTIVATION);
 	dc_linear_backward(NULL, 0, 0, b->proj_w.g, b->proj_b.g, dx, W, g, F, b->proj_w.w, Rq, F, W);
 	dc_lap(t->laps, DC_LAP_GEMM);

@@ -48,7 +48,7 @@ struct dc_block_kept {
 	dc_real *att;                      /* [Rq,W] attention before out_proj */
 	dc_real *x1;                       /* [Rq,W] */
 	dc_real *mean_2, *rstd_2;          /* [Rq] */
-	dc_real *h;                        /* [Rq,F] before the gelu */
+	dc_real *h;                        /* [Rq,F] before its bias and the gelu */
 };
 
 /* y [wanted,W] is overwritten with the last block's output for x [R,W]. With kept [layers] everything the backward pass

@@ -3,7 +3,7 @@
 #include "nn/gelu.h"
 #include "nn/vmath.h"
 
-enum { PIECE = 4096 };   /* elements for a thread at a time */
+enum { PIECE = 4096 };   /* elements that are worth a thread */
 
 static const dc_real rsqrt_2 = (dc_real)0.70710678118654752440, rsqrt_2pi = (dc_real)0.39894228040143267794;
 
@@ -36,59 +36,68 @@ normal_cdf(dc_real x)
 }
 
 DC_WIDE static void
-quick_forward(dc_real *restrict y, const dc_real *restrict x, size_t n)
+quick_forward(dc_real *restrict y, const dc_real *restrict x, const dc_real *restrict b, int n)
 {
 #pragma omp simd
-	for (size_t i = 0; i < n; i++)
-		y[i] = x[i] * sigmoid((dc_real)1.702 * x[i]);
-}
+	for (int i = 0; i < n; i++) {
+		dc_real z = x[i] + b[i];
 
-DC_WIDE static void
-exact_forward(dc_real *restrict y, const dc_real *restrict x, size_t n)
-{
-#pragma omp simd
-	for (size_t i = 0; i < n; i++)
-		y[i] = x[i] * normal_cdf(x[i]);
-}
-
-/* y' = s + 1.702 x s (1 - s) = s + 1.702 y (1 - s),  s = sigmoid(1.702 x) */
-DC_WIDE static void
-quick_backward(dc_real *dx, dc_real *restrict y, const dc_real *dy, const dc_real *restrict x, size_t n)
-{
-#pragma omp simd
-	for (size_t i = 0; i < n; i++) {
-		dc_real s = sigmoid((dc_real)1.702 * x[i]);
-
-		y[i] = x[i] * s;
-		dx[i] = dy[i] * (s + (dc_real)1.702 * (x[i] * s) * (1 - s));
+		y[i] = z * sigmoid((dc_real)1.702 * z);
 	}
 }
 
-/* y' = Phi(x) + x phi(x),  phi = Phi' */
 DC_WIDE static void
-exact_backward(dc_real *dx, dc_real *restrict y, const dc_real *dy, const dc_real *restrict x, size_t n)
+exact_forward(dc_real *restrict y, const dc_real *restrict x, const dc_real *restrict b, int n)
 {
 #pragma omp simd
-	for (size_t i = 0; i < n; i++) {
-		dc_real cdf = normal_cdf(x[i]);
+	for (int i = 0; i < n; i++) {
+		dc_real z = x[i] + b[i];
 
-		y[i] = x[i] * cdf;
-		dx[i] = dy[i] * (cdf + x[i] * normal_pdf(x[i]));
+		y[i] = z * normal_cdf(z);
+	}
+}
+
+/* y' = s + 1.702 z s (1 - s) = s + 1.702 y (1 - s),  s = sigmoid(1.702 z) */
+DC_WIDE static void
+quick_backward(dc_real *dx, dc_real *restrict y, const dc_real *dy, const dc_real *restrict x, const dc_real *restrict b, int n)
+{
+#pragma omp simd
+	for (int i = 0; i < n; i++) {
+		dc_real z = x[i] + b[i], s = sigmoid((dc_real)1.702 * z);
+
+		y[i] = z * s;
+		dx[i] = dy[i] * (s + (dc_real)1.702 * (z * s) * (1 - s));
+	}
+}
+
+/* y' = Phi(z) + z phi(z),  phi = Phi' */
+DC_WIDE static void
+exact_backward(dc_real *dx, dc_real *restrict y, const dc_real *dy, const dc_real *restrict x, const dc_real *restrict b, int n)
+{
+#pragma omp simd
+	for (int i = 0; i < n; i++) {
+		dc_real z = x[i] + b[i], cdf = normal_cdf(z);
+
+		y[i] = z * cdf;
+		dx[i] = dy[i] * (cdf + z * normal_pdf(z));
 	}
 }
 
 void
-dc_gelu_forward(dc_real *y, const dc_real *x, size_t n, int quick)
+dc_gelu_forward(dc_real *y, const dc_real *x, const dc_real *b, int M, int C, int quick)
 {
-#pragma omp parallel for schedule(static) if (n > PIECE)
-	for (size_t i = 0; i < n; i += PIECE)
-		(quick ? quick_forward : exact_forward)(y + i, x + i, n - i < PIECE ? n - i : PIECE);
+#pragma omp parallel for schedule(static) if ((size_t)M * C > PIECE)
+	for (int m = 0; m < M; m++)
+		(quick ? quick_forward : exact_forward)(y + (size_t)m * C, x + (size_t)m * C, b, C);
 }
 
 void
-dc_gelu_backward(dc_real *dx, dc_real *y, const dc_real *dy, const dc_real *x, size_t n, int quick)
+dc_gelu_backward(dc_real *dx, dc_real *y, const dc_real *dy, const dc_real *x, const dc_real *b, int M, int C, int quick)
 {
-#pragma omp parallel for schedule(static) if (n > PIECE)
-	for (size_t i = 0; i < n; i += PIECE)
-		(quick ? quick_backward : exact_backward)(dx + i, y + i, dy + i, x + i, n - i < PIECE ? n - i : PIECE);
+#pragma omp parallel for schedule(static) if ((size_t)M * C > PIECE)
+	for (int m = 0; m < M; m++) {
+		const size_t at = (size_t)m * C;
+
+		(quick ? quick_backward : exact_backward)(dx + at, y + at, dy + at, x + at, b, C);
+	}
 }
