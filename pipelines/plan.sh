@@ -80,9 +80,10 @@ trap 'exit 130' INT TERM
 init=(dc-init --arch "${opt[arch]}" --method "${opt[method]}" --queue "${opt[queue]:-65536}" ${opt[freeze]:+--freeze "${opt[freeze]}"})
 vocab=(${opt[vocab]:+--vocab "${opt[vocab]}"})
 "${init[@]}" ${vocab[@]+"${vocab[@]}"} --print config >"$tmp/config" 2>"$tmp/err" || {
+	status=$?
 	cat "$tmp/err" >&2
 	! grep -q 'no such architecture' "$tmp/err" || echo "$me: there are $(cd "$here/arch" && echo *.json | sed 's/\.json//g')" >&2
-	exit 1
+	exit $status
 }
 "${init[@]}" ${vocab[@]+"${vocab[@]}"} --print bytes --batch $((opt[batch] / opt[nodes])) >"$tmp/bytes" || exit
 number() { # number KEY: the first in the configuration, or nothing

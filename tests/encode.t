@@ -85,7 +85,7 @@ echo 'a thing' >here
 run 1 'a template without {}' score.sh --templates here zeroshot model shapes.txt test-shape-000.tar
 said '^dc-zeroshot: here: line 1: no .. in .a thing' 'is said'
 run 1 'fewer names than labels' sh -c 'head -n 2 shapes.txt >two; score.sh zeroshot model two test-shape-000.tar'
-said 'label [2-7], but there are 2 classes' 'is said'
+said 'sample [^ ]*: label [2-7], but there are 2 classes' 'is said, with the first sample'
 for args in '' recall 'recall model' 'zeroshot model shapes.txt' 'guess model test-000.tar' '--folds' '--nothing 1 recall model x' \
 	'--templates here --prompts here zeroshot model shapes.txt test-000.tar'; do
 	# shellcheck disable=SC2086

@@ -145,6 +145,21 @@ take_prompts(void *arg, struct dc_frame *f)
 	return n == k ? 0 : dc_frame_err(f, "%lld line numbers for %lld prompts", (long long)k, (long long)n);
 }
 
+/* Image i has a label that is no class: its key is told where the frame has keys. */
+static int
+no_class(const struct zeroshot *s, struct dc_frame *f, int64_t i)
+{
+	const struct dc_str *key;
+	size_t n = 0;
+
+	if (dc_frame_get(f, "key"))
+		DC_TRY(dc_frame_strs(f, "key", &key, &n));
+	if ((size_t)i < n)
+		return dc_frame_err(f, "sample %.*s: label %lld, but there are %lld classes", (int)key[i].n, key[i].p,
+		    (long long)s->label.p[i], (long long)s->K);
+	return dc_frame_err(f, "label %lld, but there are %lld classes", (long long)s->label.p[i], (long long)s->K);
+}
+
 static int
 check_labels(const struct zeroshot *s, struct dc_frame *f, int64_t n)
 {
@@ -152,7 +167,7 @@ check_labels(const struct zeroshot *s, struct dc_frame *f, int64_t n)
 		return dc_frame_err(f, "%lld labels for %lld images", (long long)s->label.n, (long long)n);
 	for (int64_t i = 0; i < n; i++)
 		if (s->label.p[i] >= s->K)
-			return dc_frame_err(f, "label %lld, but there are %lld classes", (long long)s->label.p[i], (long long)s->K);
+			return no_class(s, f, i);
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 # ends it, with a checkpoint too, and the same sbatch continues. This Slurm must know PMIx (srun --mpi=list); without it,
 # `mpirun --map-by slot:PE=16 train.sh ...` in place of srun does the same. Tried with Slurm 22.05 of Debian 12.
 set -u
+[ -n "${SLURM_JOB_ID-}" ] || { echo "slurm.sh: not in a job of Slurm: sbatch slurm.sh ..." >&2; exit 2; }
 train=$(command -v train.sh || echo "${DC_HOME:-$SLURM_SUBMIT_DIR}/pipelines/train.sh")
 # not `srun ...; status=$?`: the shell has to wait for it, also when a signal comes
 srun --mpi=pmix --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" "$train" -q "$@" &
