@@ -39,7 +39,7 @@ target_of() { if [ "$1" = padded ]; then echo "${2%% *}"; else echo "$2" | cut -
 
 case_row() { # case_row WHAT BATCH STEPS TARGETS OPTION...
 	what=$1 batch=$2 steps=${STEPS:-$3} targets=$4; shift 4
-	rm -rf "$tmp"/run-* "$tmp"/peer-* "$tmp"/profile-*
+	rm -rf "$tmp"/run-* "$tmp"/peer-* "$tmp"/profile-* "$tmp/memory"
 	bash "$top/pipelines/train.sh" -n --data "$SHARDS" --vocab "$VOCAB" --run "$tmp/none" --steps "$steps" --seed 3 --batch "$batch" "$@" |
 	    sed -n '/^dc-decode.*--batch/,/^ *dc-tokenize/p' | sed '$s/|$//' >"$tmp/data.sh"
 	bash "$tmp/data.sh" >"$tmp/batches.dcs" || fail "no batches"
@@ -73,7 +73,7 @@ case_row() { # case_row WHAT BATCH STEPS TARGETS OPTION...
 	done
 	row step "$what: with the data path beside it" "$(calc "$batch / $(seconds "$tmp/run-data" "$batch" | median)")" pairs/s - - - -
 	row step "$what: share of sgemm's peak" "$(calc "100 * $flop / $ours / $peak" 1)" % - - - "$(echo "$targets" | cut -d ' ' -f 3)"
-	memory=$(cat "$tmp/memory")
+	memory=$(cat "$tmp/memory") || fail "no memory was seen"
 	if [ -n "$variants" ]; then
 		theirs=$(sed -n 's/^peak_mb	//p' "$tmp"/peer-padded-* | sort -n | tail -n 1)
 		row step "$what: peak memory of all processes" "$memory" MB "PyTorch, captions padded" "$theirs" "$(calc "$theirs / $memory")" "$(echo "$targets" | cut -d ' ' -f 4)"

@@ -23,6 +23,7 @@ has_peer() { [ -n "$PEERS" ] && "$PYTHON" -c "import $1" 2>/dev/null; }
 # page of every process for it, which costs a large model a tenth of a second each time: rarely, and in a run that is not timed.
 watch_memory() { # watch_memory PGID FILE: until nothing of it is left
 	peak=0
+	until pgrep -g "$1" >/dev/null || ! kill -0 "$1" 2>/dev/null; do sleep 0.05; done   # setsid has yet to make it
 	while pids=$(pgrep -g "$1"); do
 		now=0
 		for p in $pids; do
